@@ -1,0 +1,1 @@
+"""Pure planning: a fleet in, a plan out."""

@@ -1,0 +1,1 @@
+"""What runs on the control nodes: rollouts, their store, controller and commands."""

@@ -1,0 +1,313 @@
+"""What crosses between dom0 and the control nodes: Redis keys, orders, reports.
+
+Every host writes one key, its *report*: what it sees, and how far each ordered attempt has come.
+The controller writes *orders* for a host and a *control* record for each rollout; a host only reads
+those. Nothing else is shared, so a host's Redis user needs its own keys alone.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+SCHEMA = 1
+"""Of orders and reports. A reader refuses a number that it does not know."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+AttemptId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,160}$")]
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+
+
+class Wire(BaseModel):
+    """Base of all that crosses: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kind(StrEnum):
+    """What a step does; `mend` cleans up what an attempt left behind."""
+
+    MOVE = "move"
+    STOP = "stop"
+    START = "start"
+    REBOOT = "reboot"
+    LIVEPATCH = "livepatch"
+    MEND = "mend"
+
+
+class MendAction(StrEnum):
+    """The only clean-ups there are; each is checked again on the host right before it runs."""
+
+    DESTROY_SOURCE = "destroy_source"  # NAME--migratedaway, suspended, while NAME runs elsewhere
+    DESTROY_INCOMING = "destroy_incoming"  # NAME--incoming, paused, that never ran
+    RESUME_SOURCE = "resume_source"  # rename back and resume: the destination has nothing
+    UNPAUSE = "unpause"  # NAME arrived paused and the source holds no copy that runs
+
+
+class Order(Wire):
+    """One attempt at one step, for one host. Written by the controller, read by that host."""
+
+    schema_version: Literal[1] = 1
+    attempt_id: AttemptId
+    rollout_id: AttemptId
+    step_id: AttemptId
+    epoch: int = Field(ge=1)  # fences orders of an older life of the rollout
+    kind: Kind
+    host: Name  # who carries it out (the source of a move)
+    guest: Name | None = None
+    guest_uuid: Uuid | None = None
+    guest_memory_mib: int | None = Field(default=None, ge=0)  # with overhead: room needed there
+    destination: Name | None = None
+    destination_address: Name | None = None  # what `xl migrate` is given as host
+    boot_id: str | None = None  # reboot: the boot id that is to end
+    build_ids: tuple[str, ...] = ()  # reboot: hypervisor builds that count as fixed
+    mend: MendAction | None = None
+    domid: int | None = Field(default=None, ge=1)  # mend: the domain it was decided for
+    soft_deadline_s: float = Field(default=1800.0, gt=0)  # passes: an alarm, never a kill
+
+
+class AttemptState(StrEnum):
+    """How far an attempt has come, by the host's own journal."""
+
+    REFUSED = "refused"  # a gate or the control record said no: nothing was started
+    RUNNING = "running"  # started, and its command (or our supervisor) lives
+    ENDED = "ended"  # the command ended, its exit code is known
+    UNKNOWN = "unknown"  # started, nobody lives, no exit code: only a look can tell
+
+
+class RefusalCode(StrEnum):
+    """Why an attempt was not started, in the words that the controller acts on."""
+
+    PAUSED = "paused"
+    ABORTED = "aborted"
+    STALE = "stale"  # an older epoch
+    REVOKED = "revoked"  # the order is gone
+    GATE = "gate"  # a check on this host failed; `reason` says which
+    BUSY = "busy"  # another attempt holds this guest or host
+    UNREADABLE = "unreadable"  # xl could not be read: doubt
+
+
+class Attempt(Wire):
+    """What a host says of one attempt, from its journal."""
+
+    attempt_id: AttemptId
+    kind: Kind
+    state: AttemptState
+    refusal: RefusalCode | None = None
+    reason: str = Field(default="", max_length=2000)
+    guest: Name | None = None
+    guest_uuid: Uuid | None = None
+    domid: int | None = None  # at the start of the attempt
+    boot_id: str = ""  # of the host when the attempt started
+    exit_code: int | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    bytes_sent: int | None = None  # by the transport so far
+    output_tail: str = Field(default="", max_length=8000)  # stderr of the command
+
+
+class Domain(Wire):
+    """One row of `xl list -v`, Domain-0 included."""
+
+    domid: int
+    name: str
+    uuid: str
+    memory_mib: int
+    vcpus: int
+    state: str  # six characters, as xl prints them
+    cpu_time_s: float
+
+
+class ObstacleCode(StrEnum):
+    """What makes a guest unmigratable or risky, as dom0 sees it (facts of `xl list -l`)."""
+
+    PCI = "pci"
+    HOST_DEVICE = "host_device"
+    NESTED = "nested"
+    NOMIGRATE = "nomigrate"
+    VNUMA = "vnuma"
+    STUBDOMAIN = "stubdomain"
+    DRIVER_DOMAIN = "driver_domain"
+    VTPM = "vtpm"
+    LOCAL_DISK = "local_disk"
+    NO_LOGDIRTY = "no_logdirty"  # a PV guest on a hypervisor without shadow paging
+    CANNOT_SUSPEND = "cannot_suspend"
+    PAUSED = "paused"
+    NOT_RUNNING = "not_running"  # shut down, crashed, suspended, dying
+    BALLOONING = "ballooning"
+    UNREADABLE = "unreadable"  # in `xl list`, but its configuration cannot be read
+
+
+class Obstacle(Wire):
+    """Why a guest cannot be moved now; `lasting` tells whether waiting could help."""
+
+    code: ObstacleCode
+    text: str = Field(max_length=500)
+    lasting: bool
+
+
+class GuestSeen(Wire):
+    """A guest on this host, with what the planner needs to know of it."""
+
+    name: Name
+    uuid: Uuid
+    domid: int
+    type: Literal["pv", "hvm", "pvh"]
+    vcpus: int
+    memory_mib: int  # what a migration copies, rounded up
+    overhead_mib: int  # what it takes beyond that on a host
+    needs: tuple[str, ...] = ()  # `bridge:xenbr0`, `storage:…`, `pvh`
+    guest_class: str | None = None
+    state: str = ""
+    obstacles: tuple[Obstacle, ...] = ()
+    config_path: str | None = None  # what `xl create` is given to start it again
+    autostart: bool = False
+
+
+class LeftoverKind(StrEnum):
+    """What an attempt, or a crash, can leave behind on a host."""
+
+    INCOMING = "incoming"  # NAME--incoming
+    MIGRATEDAWAY = "migratedaway"  # NAME--migratedaway
+    ZOMBIE = "zombie"  # dying, or without a name
+    CRASHED = "crashed"  # preserved after a crash
+    SUSPENDED = "suspended"  # suspended under its own name: mid-move, or stranded
+
+
+class Leftover(Wire):
+    """A domain that is no running guest."""
+
+    kind: LeftoverKind
+    domid: int
+    name: str  # without the suffix
+    uuid: str
+    state: str
+    cpu_time_s: float
+    memory_mib: int
+
+
+class BootStart(Wire):
+    """Something that would start a guest when this host boots."""
+
+    kind: Literal["autostart", "saved_image", "service"]
+    text: str = Field(max_length=500)
+
+
+class Report(Wire):
+    """One look at one host. A report with `trouble` is no ground for any step."""
+
+    schema_version: Literal[1] = 1
+    host: Name
+    agent_version: str
+    agent_id: str  # of this life of the agent
+    sequence: int  # grows by one with every report of this life
+    answers: int  # the look that was wanted when this look began (see keys.look)
+    taken_at: datetime  # when the look began, by this host's clock
+    boot_id: str
+    xen_version: str = ""  # "4.17.7"
+    build_id: str = ""
+    livepatches: tuple[str, ...] = ()  # applied, in order
+    memory_total_mib: int = 0
+    memory_free_mib: int = 0
+    cpus: int = 0
+    domains: tuple[Domain, ...] = ()
+    guests: tuple[GuestSeen, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    boot_starts: tuple[BootStart, ...] = ()
+    offers: tuple[str, ...] = ()
+    receiving: int = 0  # `xl migrate-receive` processes that live
+    attempts: tuple[Attempt, ...] = ()
+    trouble: tuple[str, ...] = ()
+
+    @property
+    def xen(self) -> str:
+        """The version as `major.minor`, or an empty text where it was not read."""
+        return ".".join(self.xen_version.split(".")[:2])
+
+
+class Wanted(StrEnum):
+    """What a person wants of a rollout; a host starts steps only under `run`."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    ABORT = "abort"
+
+
+def host_slug(host: str) -> str:
+    """A host's name in the letters that RQ allows, without `-`, and never equal for two hosts."""
+    return re.sub(r"[^A-Za-z0-9]", lambda m: f"_{ord(m.group()):02x}_", host)
+
+
+def queue_name(host: str) -> str:
+    """The RQ queue that this host's workers, and nobody else, listen on."""
+    return f"host-{host_slug(host)}"
+
+
+def job_id(host: str, attempt_id: str) -> str:
+    """The RQ job of an attempt; it starts with the host so that its Redis user can be fenced."""
+    return f"{host_slug(host)}-{attempt_id}"
+
+
+JOB_FUNCTION = "step.run"
+"""The only function that a job may name; its one argument is the attempt's id."""
+
+
+class keys:
+    """Names of Redis keys. A host writes `report`, `wake` and `claims`; it reads the others."""
+
+    hosts = "xr:hosts"  # hash: host -> {"address": …}; written when a host is enrolled
+
+    @staticmethod
+    def report(host: str) -> str:
+        """String: the host's newest Report."""
+        return f"xr:host:{host_slug(host)}:report"
+
+    @staticmethod
+    def wake(host: str) -> str:
+        """List: an element makes the agent look at once."""
+        return f"xr:host:{host_slug(host)}:wake"
+
+    @staticmethod
+    def claims(host: str) -> str:
+        """Hash: attempt id -> time; set atomically with the last look at the control record."""
+        return f"xr:host:{host_slug(host)}:claims"
+
+    @staticmethod
+    def orders(host: str) -> str:
+        """Hash: attempt id -> Order; an attempt whose order is gone never starts."""
+        return f"xr:order:{host_slug(host)}:orders"
+
+    @staticmethod
+    def look(host: str) -> str:
+        """Number: how many looks the controller has wanted; a Report says which it answers."""
+        return f"xr:order:{host_slug(host)}:look"
+
+    @staticmethod
+    def control(rollout_id: str) -> str:
+        """Hash: `wanted`, `epoch`, `by`, `reason`, `at`."""
+        return f"xr:control:{rollout_id}"
+
+
+CLAIM_LUA = """
+-- KEYS: control, orders, claims.  ARGV: attempt id, epoch, time.
+-- One atomic answer to "may this attempt start now?"; pause and abort act from this very moment.
+local wanted = redis.call('HGET', KEYS[1], 'wanted')
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch or tonumber(ARGV[2]) ~= tonumber(epoch) then return 'stale' end
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 'revoked' end
+if wanted == 'pause' then return 'paused' end
+if wanted ~= 'run' then return 'aborted' end
+redis.call('HSETNX', KEYS[3], ARGV[1], ARGV[3])
+return 'run'
+"""
+
+REVOKE_LUA = """
+-- KEYS: orders, claims.  ARGV: attempt id.  Takes an order back unless a host has claimed it.
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 'claimed' end
+redis.call('HDEL', KEYS[1], ARGV[1])
+return 'revoked'
+"""

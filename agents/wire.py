@@ -295,12 +295,17 @@ class keys:
 CLAIM_LUA = """
 -- KEYS: control, orders, claims.  ARGV: attempt id, epoch, time.
 -- One atomic answer to "may this attempt start now?"; pause and abort act from this very moment.
+-- After an abort only what brings guests back may start: the abort raised the epoch, so such an
+-- order was given knowing of it.
 local wanted = redis.call('HGET', KEYS[1], 'wanted')
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch or tonumber(ARGV[2]) ~= tonumber(epoch) then return 'stale' end
-if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 'revoked' end
+local order = redis.call('HGET', KEYS[2], ARGV[1])
+if not order then return 'revoked' end
 if wanted == 'pause' then return 'paused' end
-if wanted ~= 'run' then return 'aborted' end
+local kind = cjson.decode(order)['kind']
+local brings_back = kind == 'start' or kind == 'mend'
+if wanted ~= 'run' and not (wanted == 'abort' and brings_back) then return 'aborted' end
 redis.call('HSETNX', KEYS[3], ARGV[1], ARGV[3])
 return 'run'
 """

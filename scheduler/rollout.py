@@ -1,0 +1,246 @@
+"""The nouns of a rollout, and the tables that say which state may follow which.
+
+Everything here is frozen. `advance` is the only code that makes a new state out of an old one;
+`store` writes exactly the records that changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from agents.wire import Kind, MendAction, Order, Wanted
+
+
+class RolloutState(StrEnum):
+    """What a rollout is doing, one line of meaning each."""
+
+    RUNNING = "running"  # steps are handed out as their needs end
+    PAUSED = "paused"  # a person paused it: no new step, running ones end
+    STOPPED = "stopped"  # doubt stopped it: no new step until a person resumes
+    REPLANNING = "replanning"  # the world differs: running steps end, then the rest is planned anew
+    ABORTING = "aborting"  # no new step; what runs ends, then closed hosts open
+    ABORTED = "aborted"  # ended by a person
+    DONE = "done"  # nothing is left to do; blocked hosts are listed
+
+
+NEXT: dict[RolloutState, frozenset[RolloutState]] = {
+    RolloutState.RUNNING: frozenset(
+        {
+            RolloutState.PAUSED,
+            RolloutState.STOPPED,
+            RolloutState.REPLANNING,
+            RolloutState.ABORTING,
+            RolloutState.DONE,
+        }
+    ),
+    RolloutState.PAUSED: frozenset({RolloutState.RUNNING, RolloutState.ABORTING}),
+    RolloutState.STOPPED: frozenset(
+        {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.ABORTING}
+    ),
+    RolloutState.REPLANNING: frozenset(
+        {
+            RolloutState.RUNNING,
+            RolloutState.PAUSED,
+            RolloutState.STOPPED,
+            RolloutState.ABORTING,
+            RolloutState.DONE,
+        }
+    ),
+    RolloutState.ABORTING: frozenset({RolloutState.ABORTED}),
+    RolloutState.ABORTED: frozenset(),
+    RolloutState.DONE: frozenset(),
+}
+ENDED = frozenset({RolloutState.ABORTED, RolloutState.DONE})
+
+
+class StepState(StrEnum):
+    """How far a step has come, one line of meaning each."""
+
+    WAITING = "waiting"  # its needs have not ended, or a limit or a gate holds it
+    ORDERED = "ordered"  # an attempt is written down for its host, not yet seen to start
+    RUNNING = "running"  # the host says that it started
+    SETTLING = "settling"  # it ended; fresh looks at both hosts are awaited
+    MENDING = "mending"  # what it left behind is being cleaned up
+    DONE = "done"  # it had its effect, or has none to have any more
+    FAILED = "failed"  # it cannot be done as planned: the rest is planned anew without it
+    SKIPPED = "skipped"  # a newer plan, or an abort, took its place
+
+
+STEP_NEXT: dict[StepState, frozenset[StepState]] = {
+    StepState.WAITING: frozenset(
+        {StepState.ORDERED, StepState.DONE, StepState.FAILED, StepState.SKIPPED}
+    ),
+    StepState.ORDERED: frozenset(
+        {StepState.RUNNING, StepState.SETTLING, StepState.WAITING, StepState.DONE, StepState.FAILED}
+    ),
+    StepState.RUNNING: frozenset(
+        {StepState.SETTLING, StepState.WAITING, StepState.DONE, StepState.FAILED}
+    ),
+    StepState.SETTLING: frozenset(
+        {StepState.MENDING, StepState.DONE, StepState.WAITING, StepState.FAILED}
+    ),
+    StepState.MENDING: frozenset({StepState.SETTLING, StepState.FAILED}),
+    StepState.DONE: frozenset(),
+    StepState.FAILED: frozenset({StepState.SKIPPED}),
+    StepState.SKIPPED: frozenset(),
+}
+UNDER_WAY = frozenset(
+    {StepState.ORDERED, StepState.RUNNING, StepState.SETTLING, StepState.MENDING}
+)
+
+
+class Frozen(BaseModel):
+    """Base of what is stored: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Hold(Frozen):
+    """What keeps something from going on, since when, and who or what said so."""
+
+    reason: str
+    since: datetime
+    by: str
+
+
+class Rollout(Frozen):
+    """The head of a rollout; its steps, hosts and guests are records of their own."""
+
+    id: str
+    advisory: str
+    state: RolloutState
+    version: int  # grows by one with every write
+    epoch: int  # fences orders of an older life
+    generation: int = 1  # of the plan
+    fixed_builds: tuple[str, ...]
+    xen_after: str | None = None
+    hosts_in_scope: int
+    created_at: datetime
+    created_by: str
+    ended_at: datetime | None = None
+    hold: Hold | None = None
+    wanted: Wanted = Wanted.RUN  # the last wish of a person that was taken up
+    max_hosts_away: int
+    max_hosts_away_per_group: int | None = None
+    max_moves_out_per_host: int
+    max_moves_in_per_host: int
+    moves_lower_bound: int
+    makespan_lower_bound_s: float
+    planned_makespan_s: float
+    planned_moves: int
+
+
+class Step(Frozen):
+    """One step of the plan, under way or done."""
+
+    id: str
+    generation: int
+    kind: Kind
+    wave: int
+    needs: tuple[str, ...]
+    host: str  # who carries it out: the source of a move
+    guest: str | None = None
+    destination: str | None = None
+    planned_start_s: float = 0.0
+    planned_end_s: float = 0.0
+    state: StepState = StepState.WAITING
+    attempt: int = 0  # number of the newest attempt; 0: none yet
+    tries: int = 0  # attempts that were started
+    refusals: int = 0  # attempts that a gate on the host refused, in a row
+    mends: int = 0  # rounds of cleaning up
+    not_before: datetime | None = None  # back-off
+    held_since: datetime | None = None  # a gate here says no
+    reason: str = ""
+    outcome: str = ""
+    ordered_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    parent: str | None = None  # mend: the step whose leftovers it cleans up
+    mend: MendAction | None = None
+    domid: int | None = None
+    boot_id: str | None = None  # reboot: the boot id that is to end
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that it touches."""
+        return (self.host,) if self.destination is None else (self.host, self.destination)
+
+
+class HostState(StrEnum):
+    """Where a host stands in the rollout, one line of meaning each."""
+
+    WAITING = "waiting"  # nothing has happened to it yet
+    DRAINING = "draining"  # closed to new guests, being emptied
+    REBOOTING = "rebooting"  # the reboot was ordered
+    FIXED = "fixed"  # back, on an expected build, used again
+    BLOCKED = "blocked"  # cannot be emptied; `reason` says why
+    OPENED = "opened"  # was closed, then opened again by an abort
+    UNAFFECTED = "unaffected"  # needs no reboot
+
+
+class HostRecord(Frozen):
+    """One host of the rollout."""
+
+    name: str
+    pool: str
+    group: str | None = None
+    wave: int | None = None
+    state: HostState = HostState.WAITING
+    closed: bool = False
+    since: datetime | None = None
+    reason: str = ""
+    reboots: int = 0
+
+
+class GuestRecord(Frozen):
+    """A guest that something happened to."""
+
+    name: str
+    uuid: str | None = None
+    guest_class: str | None = None
+    host: str  # where it was last seen or sent
+    moves: int = 0
+    restarts: int = 0
+    stayed: int = 0  # attempts after which it was still where it had been
+    evacuation: str | None = None  # overrides the inventory for the rest of this rollout
+    crashed: bool = False
+    reason: str = ""
+
+
+class Happening(Frozen):
+    """One line of the rollout's event log."""
+
+    at: datetime
+    kind: str
+    text: str
+    step: str | None = None
+    host: str | None = None
+    guest: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one call of `advance` wants: records to write, then things to do."""
+
+    rollout: Rollout | None = None
+    steps: dict[str, Step] = field(default_factory=dict)
+    hosts: dict[str, HostRecord] = field(default_factory=dict)
+    guests: dict[str, GuestRecord] = field(default_factory=dict)
+    happenings: tuple[Happening, ...] = ()
+    orders: tuple[Order, ...] = ()  # written with the records, sent to RQ after that
+    drops: tuple[tuple[str, str], ...] = ()  # (host, attempt id): orders that have had their day
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(
+            self.rollout or self.steps or self.hosts or self.guests or self.happenings or self.drops
+        )
+
+
+def attempt_id(rollout_id: str, step_id: str, attempt: int) -> str:
+    """The id of an attempt: the same step and number always give the same id."""
+    return f"{rollout_id}-{step_id}-a{attempt}"

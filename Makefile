@@ -1,0 +1,57 @@
+# Everything runs in .venv, which every target makes for itself from constraints.txt.
+# Another Python: make setup PYTHON=/usr/bin/python3.12
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+CHAOS_KILLS ?= 50
+CHAOS_SEED ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint types fmt chaos clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv from pinned versions, with the command xenroll in it
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: $(PYTHON) is not on PATH. On Debian 12: apt-get install python3.11 python3.11-venv;" >&2; \
+	  echo "       or name another Python of at least 3.11: make setup PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is older than 3.11: make setup PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) cannot make a virtual environment (no venv or ensurepip)." >&2; \
+	  echo "       On Debian 12: apt-get install python3.11-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  --no-build-isolation --editable '.[control,embedded,dev]'
+	@touch $@
+
+run: $(READY) ## roll an example fleet for an advisory, and watch (needs no Redis and no Xen)
+	$(BIN)/python -m scheduler.demo $(ARGS)
+
+test: $(READY) ## all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types test ## what must be green before a change lands: lint, types, tests
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy --strict
+	$(BIN)/mypy
+
+fmt: $(READY) ## put the code into ruff's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+chaos: $(READY) ## kill -9 everything, at random, 50 times during a rollout (CHAOS_SEED=n repeats one)
+	CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_SEED=$(CHAOS_SEED) $(BIN)/python -m pytest -s tests/test_chaos.py
+
+clean: ## remove what runs and tests left, but not .venv
+	rm -rf .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build

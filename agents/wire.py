@@ -21,6 +21,8 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 AttemptId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,160}$")]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
+PayloadName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,126}$")]
+
 
 class Wire(BaseModel):
     """Base of all that crosses: frozen, and an unknown field is an error."""
@@ -67,6 +69,8 @@ class Order(Wire):
     build_ids: tuple[str, ...] = ()  # reboot: hypervisor builds that count as fixed
     mend: MendAction | None = None
     domid: int | None = Field(default=None, ge=1)  # mend: the domain it was decided for
+    payload: PayloadName | None = None  # live patch: its name; the file is NAME.livepatch
+    payload_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     soft_deadline_s: float = Field(default=1800.0, gt=0)  # passes: an alarm, never a kill
 
 

@@ -105,7 +105,7 @@ class State:
         Room and the way of the move (rebooted to not rebooted) are the caller's to look at.
         """
         arrays, source = self.arrays, self.guest_at[guest]
-        fits = arrays.reaches[arrays.guest_reach[guest]] & (self.level >= self.level[source])
+        fits: Bools = arrays.reaches[arrays.guest_reach[guest]] & (self.level >= self.level[source])
         if arrays.guest_apart[guest]:
             fits[list(self.apart_hosts(guest))] = False
         fits[source] = False

@@ -1,0 +1,235 @@
+"""Where the guests of one host go, and roughly when: the inner step of growing a plan.
+
+The times here are an estimate that guides choices (`planner.schedule` sets the real ones): every
+host has as many inbound slots as the policy allows, free from its return on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.arrays import Arrays, Bools, Ints
+from planner.state import State
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Destinations for all guests of a host; `parked` of them go to a host still to reboot."""
+
+    host: int
+    moves: list[tuple[int, int, float]]
+    """Guest, destination, estimated end in seconds."""
+    parked: int
+    drained_s: float
+
+
+class Inbound:
+    """When each host is open, and can next take a move in, in seconds."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._slots = arrays.policy.max_moves_in_per_host
+        self._busy: dict[int, list[float]] = {}
+        self.next_s: Floats = np.zeros(len(arrays.hosts))
+        self.open_s: Floats = np.zeros(len(arrays.hosts))
+
+    def open_from(self, host: int, time_s: float) -> None:
+        """The host takes nothing in before this time."""
+        self._busy.pop(host, None)
+        self.next_s[host] = time_s
+        self.open_s[host] = time_s
+
+    def slots(self, host: int) -> list[float]:
+        """A copy, as a heap, of when each of the host's slots is free."""
+        busy = self._busy.get(host)
+        # A limit of many thousands must not cost a list of that length per host.
+        return list(busy) if busy else [float(self.next_s[host])] * min(self._slots, 64)
+
+    def book(self, host: int, end_s: float) -> None:
+        """The first of the host's slots to be free is busy until `end_s`."""
+        busy = self._busy.setdefault(host, self.slots(host))
+        heapreplace(busy, end_s)
+        self.next_s[host] = busy[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What guests weigh, and how dear it is to leave a host's room half used.
+
+    `mib` and `vcpus` turn room into shares of an average host, the scarcer the heavier. A
+    destination that leaves a share x of a host unused counts as if it started `fit_s` times x
+    seconds later.
+    """
+
+    mib: float
+    vcpus: float
+    fit_s: float
+
+
+def weights_of(arrays: Arrays, fit_s: float) -> Weights:
+    """Weights by how full the fleet is in each resource."""
+    mib, vcpus = sum(arrays.limit_mib), sum(arrays.limit_vcpus)
+    fill_mib = sum(arrays.guest_mib) / mib if mib else 0.0
+    fill_vcpus = sum(arrays.guest_vcpus) / vcpus if vcpus else 0.0
+    fullest = max(fill_mib, fill_vcpus) or 1.0
+    n_hosts = len(arrays.hosts)
+    return Weights(
+        mib=(fill_mib / fullest) ** 2 * n_hosts / mib if mib else 0.0,
+        vcpus=(fill_vcpus / fullest) ** 2 * n_hosts / vcpus if vcpus else 0.0,
+        fit_s=fit_s,
+    )
+
+
+class Placer:
+    """Places the guests of a host, all or none, without changing the state."""
+
+    def __init__(self, state: State, inbound: Inbound, weights: Weights) -> None:
+        self.state = state
+        self.inbound = inbound
+        self.weights = weights
+        arrays = state.arrays
+        self._size = [
+            mib * weights.mib + vcpus * weights.vcpus
+            for mib, vcpus in zip(arrays.guest_mib, arrays.guest_vcpus, strict=True)
+        ]
+
+    def place(
+        self,
+        host: int,
+        from_s: float,
+        parks: Bools | None = None,
+        open_by_s: float = math.inf,
+    ) -> Placement | None:
+        """Destinations for the guests of a host, none before `from_s`, or None if they don't fit.
+
+        Guests go to hosts that are open by `open_by_s`; those that fit on none, and only where
+        `parks` is given, to a host that it marks.
+        """
+        state = self.state
+        guests = sorted(state.movable(host), key=self._size.__getitem__, reverse=True)
+        if not guests:
+            return Placement(host, [], 0, from_s)
+        is_open = state.is_open if open_by_s == math.inf else self._open_by(open_by_s)
+        targets = _Targets(self, host, guests, is_open, parks)
+        if parks is None and not targets.can_hold_all(guests):
+            return None
+        out = [from_s] * min(state.arrays.policy.max_moves_out_per_host, len(guests))
+        moves, parked = [], 0
+        for guest in guests:
+            start_s = heappop(out)
+            chosen = targets.take(guest, start_s)
+            if chosen is None:
+                return None
+            destination, end_s, is_parked = chosen
+            moves.append((guest, destination, end_s))
+            parked += is_parked
+            out.append(end_s)
+            heapify(out)
+        return Placement(host, moves, parked, max(end_s for _, _, end_s in moves))
+
+    def _open_by(self, time_s: float) -> Bools:
+        is_open: Bools = self.state.is_open & (self.inbound.open_s <= time_s)
+        return is_open
+
+
+class _Targets:
+    """A private copy of the room on the hosts that may take guests of one host."""
+
+    def __init__(
+        self, placer: Placer, host: int, guests: list[int], is_open: Bools, parks: Bools | None
+    ) -> None:
+        state = self._state = placer.state
+        arrays = state.arrays
+        self._weights = placer.weights
+        part = arrays.pool_slices[arrays.host_pool[host]]
+        least_mib = min(arrays.guest_mib[guest] for guest in guests)
+        least_vcpus = min(arrays.guest_vcpus[guest] for guest in guests)
+        usable = is_open[part] if parks is None else is_open[part] | parks[part]
+        usable = usable & (state.free_mib[part] >= least_mib)
+        usable &= state.free_vcpus[part] >= least_vcpus
+        self.hosts: Ints = np.flatnonzero(usable) + part.start
+        self.hosts = self.hosts[self.hosts != host]
+        self._mib = state.free_mib[self.hosts]
+        self._vcpus = state.free_vcpus[self.hosts]
+        self._next_s = placer.inbound.next_s[self.hosts]
+        self._is_park = None if parks is None else ~state.is_open[self.hosts]
+        self._taken: dict[int, list[float]] = {}
+        self._names: dict[int, set[int]] = {}
+        self._inbound = placer.inbound
+        self._suits: dict[tuple[int, int], Bools] = {}
+
+    def can_hold_all(self, guests: list[int]) -> bool:
+        """Whether the room in sum, and the largest hole, do not forbid it at once."""
+        arrays = self._state.arrays
+        if not len(self.hosts):
+            return False
+        mib = [arrays.guest_mib[guest] for guest in guests]
+        vcpus = [arrays.guest_vcpus[guest] for guest in guests]
+        return bool(
+            sum(mib) <= self._mib.sum()
+            and sum(vcpus) <= self._vcpus.sum()
+            and max(mib) <= self._mib.max()
+            and max(vcpus) <= self._vcpus.max()
+        )
+
+    def take(self, guest: int, from_s: float) -> tuple[int, float, bool] | None:
+        """Book the best destination: its number, the end of the move, whether it is a park."""
+        fits = self._fits(guest)
+        starts = np.maximum(self._next_s, from_s)
+        cost = starts + self._left_over(guest)
+        if self._is_park is not None:
+            # Whoever parks a guest moves it twice: only where nothing else is left.
+            cost = cost + self._is_park * 1e9
+        cost[~fits] = np.inf
+        at = int(cost.argmin()) if len(cost) else -1
+        if at < 0 or cost[at] == np.inf:
+            return None
+        end_s = float(starts[at]) + self._state.arrays.guest_move_s[guest]
+        self._book(at, guest, end_s)
+        is_park = self._is_park is not None and bool(self._is_park[at])
+        return int(self.hosts[at]), end_s, is_park
+
+    def _fits(self, guest: int) -> Bools:
+        arrays = self._state.arrays
+        fits = self._mib >= arrays.guest_mib[guest]
+        fits &= self._vcpus >= arrays.guest_vcpus[guest]
+        fits &= self._suiting(guest)
+        for name in arrays.guest_apart[guest]:
+            taken = self._names.get(name, set()) | self._state.apart_on.get(name, {}).keys()
+            fits &= ~np.isin(self.hosts, list(taken))
+        return fits
+
+    def _suiting(self, guest: int) -> Bools:
+        """The part of fitting that is the same for all guests of one reach."""
+        state, reach = self._state, self._state.arrays.guest_reach[guest]
+        level = int(state.level[state.guest_at[guest]])
+        suits = self._suits.get((reach, level))
+        if suits is None:
+            suits = state.arrays.reaches[reach][self.hosts] & (state.level[self.hosts] >= level)
+            self._suits[reach, level] = suits
+        return suits
+
+    def _left_over(self, guest: int) -> Floats:
+        weights, arrays = self._weights, self._state.arrays
+        mib = (self._mib - arrays.guest_mib[guest]) * (weights.mib * weights.fit_s)
+        vcpus = (self._vcpus - arrays.guest_vcpus[guest]) * (weights.vcpus * weights.fit_s)
+        left_over: Floats = mib + vcpus
+        return left_over
+
+    def _book(self, at: int, guest: int, end_s: float) -> None:
+        arrays = self._state.arrays
+        self._mib[at] -= arrays.guest_mib[guest]
+        self._vcpus[at] -= arrays.guest_vcpus[guest]
+        busy = self._taken.get(at)
+        if busy is None:
+            busy = self._taken[at] = self._inbound.slots(int(self.hosts[at]))
+        heapreplace(busy, end_s)
+        self._next_s[at] = busy[0]
+        for name in arrays.guest_apart[guest]:
+            self._names.setdefault(name, set()).add(int(self.hosts[at]))

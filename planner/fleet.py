@@ -145,13 +145,15 @@ class Fleet(_Seen):
 class FleetError(Exception):
     """The fleet file is not one that can be planned; `problems` has a line for each reason.
 
-    At most `planner.ranges.LISTED` are listed; `more` counts those that are not.
+    At most `planner.ranges.LISTED` are listed. `more` counts others that were found; where
+    `all_seen` is false the file was not read to its end, and there may be still more.
     """
 
-    def __init__(self, problems: Sequence[str], more: int = 0) -> None:
+    def __init__(self, problems: Sequence[str], more: int = 0, all_seen: bool = True) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
         self.more = more
+        self.all_seen = all_seen
 
 
 def load_fleet(data: bytes) -> Fleet:

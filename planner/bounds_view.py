@@ -125,12 +125,13 @@ def _level_views(numbers: Numbers, whole: View) -> Iterator[View]:
     """Guests of newer Xen: hosts that stay below their version never hold them."""
     arrays = numbers.arrays
     level = np.array(arrays.level_now, dtype=np.int64)
+    after = np.array(arrays.level_after, dtype=np.int64)
     stays = whole.hosts[~numbers.must[whole.hosts]]
     lowest = level[stays].min(initial=len(arrays.level_now) + 1)
     for floor in np.unique(level[whole.hosts[numbers.must[whole.hosts]]]):
         if floor <= lowest:
             continue
-        best = np.where(numbers.must, np.maximum(level, np.array(arrays.level_after, dtype=np.int64)), level)
+        best = np.where(numbers.must, np.maximum(level, after), level)
         yield _view(
             numbers,
             whole,

@@ -63,9 +63,7 @@ class Bounds:
             part_of(self.numbers, [part], extra + spare)
             for part, extra in zip(self.parts, self.extras, strict=True)
         ]
-        by_room = sorted(
-            ((room_bound_s(part), n) for n, part in enumerate(singles)), reverse=True
-        )
+        by_room = sorted(((room_bound_s(part), n) for n, part in enumerate(singles)), reverse=True)
         bounds = [by_room[0][0]]
         bounds += [growth_bound_s(singles[n]) for _, n in by_room[:_CLOSELY_LOOKED_AT]]
         if len(self.parts) > 1:

@@ -177,10 +177,7 @@ def _start(numbers: Numbers, view: View, resource: int) -> _Closure:
     old = view.hosts[must]
     own = _sizes_by_host(size[view.guests], home, old)
     used = [sum(sizes) for sizes in own]
-    gain = [
-        max(0, max(0, int(c)) - u)
-        for c, u in zip(take[old] - pin[old], used, strict=True)
-    ]
+    gain = [max(0, max(0, int(c)) - u) for c, u in zip(take[old] - pin[old], used, strict=True)]
     return _Closure(
         room=int(free),
         used=used,

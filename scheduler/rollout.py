@@ -116,6 +116,7 @@ class Rollout(Frozen):
     version: int  # grows by one with every write
     epoch: int  # fences orders of an older life
     generation: int = 1  # of the plan
+    replans: int = 0  # in a row, without a step that had its effect in between
     fixed_builds: tuple[str, ...]
     xen_after: str | None = None
     hosts_in_scope: int
@@ -163,6 +164,7 @@ class Step(Frozen):
     mend: MendAction | None = None
     domid: int | None = None
     boot_id: str | None = None  # reboot: the boot id that is to end
+    room_mib: int = 0  # move: what the guest takes at its destination, as last seen
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -193,6 +195,7 @@ class HostRecord(Frozen):
     closed: bool = False
     since: datetime | None = None
     reason: str = ""
+    silent: str = ""  # why nothing can be based on its report
     reboots: int = 0
 
 
@@ -207,6 +210,8 @@ class GuestRecord(Frozen):
     restarts: int = 0
     stayed: int = 0  # attempts after which it was still where it had been
     evacuation: str | None = None  # overrides the inventory for the rest of this rollout
+    avoid: tuple[str, ...] = ()  # destinations that did not work out
+    down: bool = False  # shut down by us, and not started again yet
     crashed: bool = False
     reason: str = ""
 

@@ -1,0 +1,261 @@
+"""`advance(book, event, limits) -> Change`: the only place where a rollout's state changes.
+
+Pure: what time it is, what the hosts show and what people want come in as events; what to write
+and which orders to give go out as a Change. The caller writes the Change down (`store`), takes it
+over (`Book.apply`), and only then sends the orders. A crash between any two of these is harmless:
+the same event comes again, and an order has the same id every time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from agents.settle import Verdict
+from agents.wire import Attempt, Kind, Wanted
+from scheduler.book import Book
+from scheduler.draft import Draft
+from scheduler.gate import Sight
+from scheduler.handout import hand_out
+from scheduler.limits import Limits
+from scheduler.outcomes import seen, settled, stop
+from scheduler.planned import Planned, take_over
+from scheduler.rollout import (
+    ENDED,
+    UNDER_WAY,
+    Change,
+    HostState,
+    RolloutState,
+    Step,
+    StepState,
+)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time has passed; `sight` is what can be seen of the fleet now."""
+
+    now: datetime
+    sight: Sight
+
+
+@dataclass(frozen=True)
+class AttemptSeen:
+    """A host's report shows how far the attempt at a step has come."""
+
+    now: datetime
+    step_id: str
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Fresh looks at the hosts concerned told what an attempt came to."""
+
+    now: datetime
+    step_id: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Wants:
+    """A person wants the rollout to run, pause or end; hosts obey the control record already."""
+
+    now: datetime
+    wanted: Wanted
+    epoch: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """The controller cannot trust what it works on: nothing new may start."""
+
+    now: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Replanned:
+    """What is left of the rollout, planned anew from the fleet as it is."""
+
+    now: datetime
+    planned: Planned
+
+
+Event = Tick | AttemptSeen | Settled | Wants | Doubted | Replanned
+
+
+def advance(book: Book, event: Event, limits: Limits) -> Change:
+    """What this event changes. Raises NotAllowed only on a defect of this program."""
+    draft = Draft(book, event.now)
+    if isinstance(event, Wants):
+        _wants(draft, event)
+    elif book.rollout.state in ENDED:
+        return Change()
+    elif isinstance(event, Tick):
+        _tick(draft, event, limits)
+    elif isinstance(event, AttemptSeen):
+        seen(draft, draft.step(event.step_id), event.attempt, limits)
+    elif isinstance(event, Settled):
+        settled(draft, draft.step(event.step_id), event.verdict, limits)
+    elif isinstance(event, Doubted):
+        stop(draft, event.reason)
+    else:
+        take_over(draft, event.planned)
+    return draft.change()
+
+
+def _wants(draft: Draft, event: Wants) -> None:
+    """Take up what a person wants; what makes no sense any more is only noted."""
+    rollout = draft.rollout
+    if event.wanted is rollout.wanted and event.epoch == rollout.epoch:
+        return
+    draft.put_rollout(wanted=event.wanted, epoch=event.epoch)
+    if rollout.state in ENDED or rollout.state is RolloutState.ABORTING:
+        return
+    hold = draft.held(event.reason, event.by)
+    if event.wanted is Wanted.ABORT:
+        draft.put_rollout(RolloutState.ABORTING, hold=hold)
+    elif event.wanted is Wanted.RUN:
+        draft.put_rollout(_resumed(draft), hold=None)
+        _give_time(draft)
+    elif rollout.state is not RolloutState.STOPPED:
+        draft.put_rollout(RolloutState.PAUSED, hold=hold)
+    words = {Wanted.RUN: "resumed", Wanted.PAUSE: "paused", Wanted.ABORT: "abort"}
+    draft.say(words[event.wanted], f"by {event.by}: {event.reason}")
+
+
+def _resumed(draft: Draft) -> RolloutState:
+    if draft.rollout.state is RolloutState.REPLANNING:
+        return RolloutState.REPLANNING
+    return RolloutState.RUNNING
+
+
+def _give_time(draft: Draft) -> None:
+    """Who resumes after a doubt has looked: what is unclear gets its whole time again."""
+    for step in draft.book.running():
+        if step.held_since is not None:
+            draft.put_step(step, held_since=draft.now)
+
+
+def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
+    _after_mending(draft)
+    _listen(draft, event.sight, limits)
+    _replan_what_failed(draft, limits)
+    state = draft.rollout.state
+    if state in (RolloutState.REPLANNING, RolloutState.ABORTING):
+        _bring_back(draft)
+    if state is RolloutState.ABORTING:
+        _skip_what_waits(draft)
+    if state in (RolloutState.RUNNING, RolloutState.REPLANNING, RolloutState.ABORTING):
+        hand_out(draft, event.sight, limits)
+    _finish(draft)
+
+
+def _after_mending(draft: Draft) -> None:
+    for step in draft.book.running():
+        if step.state is StepState.MENDING and draft.book.children_done(step):
+            draft.put_step(step, StepState.SETTLING, held_since=None)
+
+
+def _listen(draft: Draft, sight: Sight, limits: Limits) -> None:
+    """Note which hosts fell silent or came back; too many at once is a doubt about ourselves."""
+    silent = {
+        name: why
+        for name, why in sight.silent().items()
+        if name in draft.book.hosts and draft.book.hosts[name].state is not HostState.REBOOTING
+    }
+    for name, host in draft.book.hosts.items():
+        why = silent.get(name, "")
+        if bool(why) != bool(host.silent):
+            draft.put_host(name, silent=why)
+            draft.say("silent" if why else "back", why or f"{name} reports again", host=name)
+    allowed = max(1.0, limits.max_silent_hosts * len(draft.book.hosts))
+    if len(silent) > allowed:
+        stop(draft, f"{len(silent)} hosts are silent, among them {', '.join(sorted(silent)[:3])}")
+
+
+def _replan_what_failed(draft: Draft, limits: Limits) -> None:
+    if draft.rollout.state is not RolloutState.RUNNING or not draft.book.failed:
+        return
+    step = draft.book.steps[min(draft.book.failed)]
+    if draft.rollout.replans >= limits.max_replans_in_a_row:
+        stop(draft, f"planned anew {draft.rollout.replans} times without effect: {step.reason}")
+        draft.put_rollout(replans=0)
+        return
+    draft.put_rollout(RolloutState.REPLANNING, hold=draft.held(step.reason, "xenroll"))
+
+
+def _bring_back(draft: Draft) -> None:
+    """Start every guest that was shut down for a reboot that will not happen now."""
+    for guest in list(draft.book.guests.values()):
+        if guest.down and not _comes_back_by_itself(draft, guest.name, guest.host):
+            number = 1 + sum(s.guest == guest.name for s in draft.book.steps.values())
+            draft.add_step(
+                Step(
+                    id=f"back-{draft.rollout.generation}-{number}-{len(draft.book.steps)}",
+                    generation=draft.rollout.generation,
+                    kind=Kind.START,
+                    wave=draft.host(guest.host).wave or 1,
+                    needs=(),
+                    host=guest.host,
+                    guest=guest.name,
+                )
+            )
+
+
+def _comes_back_by_itself(draft: Draft, guest: str, host: str) -> bool:
+    aborting = draft.rollout.state is RolloutState.ABORTING
+    for name in draft.book.unfinished:
+        step = draft.step(name)
+        under_way = step.state in UNDER_WAY
+        if step.host != host:
+            continue
+        if step.kind is Kind.START and step.guest == guest and (under_way or not step.needs):
+            return True
+        if step.kind is Kind.REBOOT and (under_way or not aborting):
+            return True
+    return False
+
+
+def _skip_what_waits(draft: Draft) -> None:
+    for name in sorted(draft.book.unfinished):
+        step = draft.step(name)
+        brings_back = step.kind is Kind.MEND or (step.kind is Kind.START and not step.needs)
+        if step.state is StepState.WAITING and not brings_back:
+            draft.put_step(step, StepState.SKIPPED, reason="aborted", ended_at=draft.now)
+
+
+def _finish(draft: Draft) -> None:
+    """End the rollout when nothing is left of it."""
+    left = [n for n in draft.book.unfinished if draft.step(n).state is not StepState.SKIPPED]
+    added = [s for s in draft.steps if s not in draft.book.steps]
+    down = any(guest.down for guest in draft.book.guests.values())
+    if left or added or down:
+        return
+    state = draft.rollout.state
+    if state is RolloutState.ABORTING:
+        _open_hosts(draft)
+        draft.put_rollout(RolloutState.ABORTED, ended_at=draft.now)
+        draft.say("aborted", "nothing runs any more; closed hosts are open again")
+    elif state is RolloutState.RUNNING:
+        draft.put_rollout(RolloutState.DONE, ended_at=draft.now, hold=None)
+        draft.say("done", "every host is on a fixed build, or blocked with a reason")
+
+
+def _open_hosts(draft: Draft) -> None:
+    for host in draft.book.hosts.values():
+        if host.closed:
+            draft.put_host(host.name, HostState.OPENED, closed=False)
+            draft.say("opened", f"{host.name} is open again", host=host.name)
+
+
+def needs_plan(book: Book) -> bool:
+    """Whether the rest waits for a new plan and nothing is under way any more."""
+    return (
+        book.rollout.state is RolloutState.REPLANNING
+        and not book.under_way
+        and not any(guest.down for guest in book.guests.values())
+    )

@@ -1,0 +1,115 @@
+"""One rollout in memory: its records, and the indexes that make each event cheap.
+
+A thousand hosts have twelve thousand steps; what can start next, and what is under way, is kept
+up to date instead of searched for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from agents.wire import Kind
+from scheduler.rollout import (
+    UNDER_WAY,
+    Change,
+    GuestRecord,
+    HostRecord,
+    Rollout,
+    Step,
+    StepState,
+)
+
+
+class Book:
+    """The records of one rollout, read by `advance`, changed only by `apply`."""
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        steps: Mapping[str, Step],
+        hosts: Mapping[str, HostRecord],
+        guests: Mapping[str, GuestRecord],
+    ) -> None:
+        self.rollout = rollout
+        self.steps = dict(steps)
+        self.hosts = dict(hosts)
+        self.guests = dict(guests)
+        self.under_way: set[str] = set()
+        self.ready: set[str] = set()
+        self.unfinished: set[str] = set()
+        self.failed: set[str] = set()
+        self._open_needs: dict[str, int] = {}
+        self._dependents: dict[str, list[str]] = defaultdict(list)
+        self._index(self.steps.values())
+
+    def apply(self, change: Change) -> None:
+        """Take over what was written; the only place where a Book changes."""
+        self.rollout = change.rollout or self.rollout
+        self.hosts.update(change.hosts)
+        self.guests.update(change.guests)
+        new = [step for step in change.steps.values() if step.id not in self.steps]
+        old = [(self.steps[s.id], s) for s in change.steps.values() if s.id in self.steps]
+        self.steps.update(change.steps)
+        self._index(new)
+        for before, after in old:
+            self._follow(before, after)
+
+    def _index(self, steps: Iterable[Step]) -> None:
+        steps = list(steps)
+        for step in steps:
+            for need in step.needs:
+                self._dependents[need].append(step.id)
+            done = StepState.DONE
+            self._open_needs[step.id] = sum(self.steps[n].state is not done for n in step.needs)
+        for step in steps:
+            self._place(step)
+
+    def _follow(self, before: Step, after: Step) -> None:
+        if after.state is StepState.DONE and before.state is not StepState.DONE:
+            for name in self._dependents[after.id]:
+                self._open_needs[name] -= 1
+                self._place(self.steps[name])
+        self._place(after)
+
+    def _place(self, step: Step) -> None:
+        waiting = step.state is StepState.WAITING
+        _keep(self.under_way, step.id, step.state in UNDER_WAY)
+        _keep(self.ready, step.id, waiting and self._open_needs[step.id] == 0)
+        _keep(self.unfinished, step.id, waiting or step.state in UNDER_WAY)
+        _keep(self.failed, step.id, step.state is StepState.FAILED and step.parent is None)
+
+    def startable(self) -> list[Step]:
+        """Waiting steps whose needs have all ended, the plan's earliest first."""
+        steps = [self.steps[name] for name in self.ready]
+        return sorted(steps, key=lambda step: (step.planned_start_s, step.wave, step.id))
+
+    def running(self) -> list[Step]:
+        """Steps that an order is out for, or that are being settled or cleaned up after."""
+        return [self.steps[name] for name in sorted(self.under_way)]
+
+    def mends_of(self, step_id: str) -> list[Step]:
+        """The clean-up steps of one step, old rounds included."""
+        return [s for s in self.steps.values() if s.parent == step_id]
+
+    def children_done(self, step: Step) -> bool:
+        """Whether every clean-up step of this step has ended, well or not."""
+        return not any(
+            s.state in UNDER_WAY or s.state is StepState.WAITING for s in self.mends_of(step.id)
+        )
+
+    def guest(self, name: str, host: str) -> GuestRecord:
+        """The guest's record, or a fresh one where nothing has happened to it yet."""
+        return self.guests.get(name) or GuestRecord(name=name, host=host)
+
+
+def _keep(names: set[str], name: str, wanted: bool) -> None:
+    if wanted:
+        names.add(name)
+    else:
+        names.discard(name)
+
+
+def moves(steps: Iterable[Step]) -> list[Step]:
+    """The live migrations among these steps."""
+    return [step for step in steps if step.kind is Kind.MOVE]

@@ -1,0 +1,170 @@
+"""The controller's checks right before a step is ordered, on fresh reports of the hosts it touches.
+
+The host itself checks again right before the start (`agents.steps`); here is what only somebody
+who sees both ends can tell. Pure: reports in, an answer in words out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from agents.wire import GuestSeen, Kind, Report
+from scheduler.rollout import Step
+
+
+class Sight(Protocol):
+    """What can be seen of the fleet right now."""
+
+    def report(self, host: str) -> Report | str:
+        """The host's newest report if it is fresh and whole, else a sentence: why not."""
+
+    def silent(self) -> Mapping[str, str]:
+        """Hosts of the fleet that have said nothing for too long, and since when, in words."""
+
+    def address(self, host: str) -> str:
+        """What `xl migrate` is given to reach a host."""
+
+    def where(self, guest: str) -> tuple[str, ...]:
+        """The hosts whose newest reports show a guest of that name."""
+
+
+class Answer(StrEnum):
+    """What a gate says."""
+
+    GO = "go"
+    HOLD = "hold"  # not now: look again later
+    MOOT = "moot"  # there is nothing to do any more
+    DIFFERS = "differs"  # the world is not what the plan was made for
+
+
+class Blame(StrEnum):
+    """Whom a new plan has to do without, if a gate never opens."""
+
+    NOBODY = "nobody"
+    GUEST = "guest"
+    DESTINATION = "destination"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate's answer and its reason."""
+
+    answer: Answer
+    reason: str = ""
+    blame: Blame = Blame.NOBODY
+    guest: GuestSeen | None = None
+    source: Report | None = None
+    destination: Report | None = None
+
+
+def hold(reason: str, blame: Blame = Blame.NOBODY) -> Gate:
+    """Not now."""
+    return Gate(Answer.HOLD, reason, blame)
+
+
+def check(step: Step, sight: Sight, room_taken_mib: Mapping[str, int]) -> Gate:
+    """May this step start now?  `room_taken_mib`: what moves under way will take, by host."""
+    source = sight.report(step.host)
+    if isinstance(source, str):
+        return hold(source)
+    if step.kind is Kind.MOVE:
+        return _move(step, source, sight, room_taken_mib)
+    if step.kind is Kind.REBOOT:
+        return _reboot(step, source)
+    if step.kind in (Kind.STOP, Kind.START):
+        return _restart(step, source)
+    return Gate(Answer.GO, source=source)
+
+
+def find(report: Report, name: str) -> GuestSeen | None:
+    """The guest of that name on a host."""
+    return next((guest for guest in report.guests if guest.name == name), None)
+
+
+def _move(step: Step, source: Report, sight: Sight, taken: Mapping[str, int]) -> Gate:
+    destination = sight.report(step.destination or "")
+    if isinstance(destination, str):
+        return hold(destination)
+    guest = find(source, step.guest or "")
+    if guest is None:
+        return _gone(step, source, destination, sight)
+    for obstacle in guest.obstacles:
+        text = f"{guest.name}: {obstacle.text}"
+        return Gate(Answer.DIFFERS, text) if obstacle.lasting else hold(text, Blame.GUEST)
+    wrong = _destination_refuses(guest, source, destination, taken.get(destination.host, 0))
+    if wrong:
+        return hold(wrong, Blame.DESTINATION)
+    return Gate(Answer.GO, guest=guest, source=source, destination=destination)
+
+
+def _gone(step: Step, source: Report, destination: Report, sight: Sight) -> Gate:
+    for report in (source, destination):
+        if any(left.name == step.guest for left in report.leftovers):
+            return hold(f"{step.guest} is in the middle of something on {report.host}")
+    where = sight.where(step.guest or "")
+    if where == (destination.host,):
+        return Gate(Answer.MOOT, f"{step.guest} is on {destination.host} already")
+    if not where:
+        return Gate(Answer.MOOT, f"{step.guest} runs nowhere any more: nothing to move")
+    return Gate(Answer.DIFFERS, f"{step.guest} is on {where[0]}, not on {source.host} any more")
+
+
+def _destination_refuses(
+    guest: GuestSeen, source: Report, destination: Report, taken_mib: int
+) -> str:
+    clash = _clash(guest, destination)
+    if clash:
+        return clash
+    missing = [need for need in guest.needs if need not in destination.offers]
+    if missing:
+        return f"{destination.host} does not offer {', '.join(missing)}, which {guest.name} needs"
+    if version(destination.xen) < version(source.xen):
+        return f"{destination.host} runs Xen {destination.xen}, lower than {source.xen}"
+    need_mib = guest.memory_mib + guest.overhead_mib
+    free_mib = destination.memory_free_mib - taken_mib
+    if free_mib < need_mib:
+        return f"{destination.host} is {need_mib - free_mib} MiB short of room for {guest.name}"
+    return ""
+
+
+def _clash(guest: GuestSeen, destination: Report) -> str:
+    names = {guest.name, f"{guest.name}--incoming", f"{guest.name}--migratedaway"}
+    for domain in destination.domains:
+        if domain.name in names or domain.uuid == guest.uuid:
+            return f"{destination.host} already has {domain.name} ({domain.uuid})"
+    return ""
+
+
+def version(xen: str) -> tuple[int, ...]:
+    """`"4.17"` as numbers, so that 4.9 is lower than 4.17."""
+    return tuple(int(part) for part in xen.split(".") if part.isdigit())
+
+
+def _reboot(step: Step, report: Report) -> Gate:
+    if report.guests:
+        names = ", ".join(guest.name for guest in report.guests[:5])
+        return Gate(Answer.DIFFERS, f"{report.host} is not empty: {names}")
+    if report.leftovers:
+        left = report.leftovers[0]
+        return hold(f"{report.host} still has a {left.kind} copy of {left.name}")
+    if report.receiving:
+        return hold(f"{report.host} is still receiving a guest")
+    return Gate(Answer.GO, source=report)
+
+
+def _restart(step: Step, report: Report) -> Gate:
+    guest = find(report, step.guest or "")
+    if step.kind is Kind.START:
+        if guest is not None:
+            return Gate(Answer.MOOT, f"{step.guest} runs on {report.host} already")
+        return Gate(Answer.GO, source=report)
+    if guest is None:
+        return Gate(Answer.MOOT, f"{step.guest} is not running on {report.host} any more")
+    if guest.config_path is None:
+        return Gate(
+            Answer.DIFFERS, f"{step.guest} could not be started again: it has no configuration file"
+        )
+    return Gate(Answer.GO, guest=guest, source=report)

@@ -1,0 +1,194 @@
+"""Which waiting steps start now: needs ended, limits kept, gates open; as orders for hosts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from agents.wire import Kind, Order
+from scheduler.draft import Draft
+from scheduler.gate import Answer, Blame, Gate, Sight, check
+from scheduler.limits import Limits
+from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
+
+
+@dataclass
+class Load:
+    """What is under way: moves by source and destination, room they take, hosts that are away."""
+
+    leaving: Counter[str] = field(default_factory=Counter)
+    arriving: Counter[str] = field(default_factory=Counter)
+    room_taken_mib: Counter[str] = field(default_factory=Counter)
+    away: int = 0
+    away_by_group: Counter[str | None] = field(default_factory=Counter)
+    touched: set[str] = field(default_factory=set)
+
+    def add(self, step: Step, group: str | None) -> None:
+        """Count a step that is under way, or just ordered."""
+        self.touched.update(step.hosts)
+        if step.kind is Kind.MOVE and step.destination:
+            self.leaving[step.host] += 1
+            self.arriving[step.destination] += 1
+            self.room_taken_mib[step.destination] += step.room_mib
+        elif step.kind is Kind.REBOOT:
+            self.away += 1
+            self.away_by_group[group] += 1
+
+
+def load_of(draft: Draft) -> Load:
+    """What is under way now."""
+    load = Load()
+    for step in draft.book.running():
+        load.add(step, draft.host(step.host).group)
+    return load
+
+
+def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
+    """Order every step that may start; say why where a gate holds one."""
+    load = load_of(draft)
+    for step in draft.book.startable():
+        if _may_be_considered(draft, step) and not _over_limit(draft, step, load):
+            gate = check(step, sight, load.room_taken_mib)
+            _answered(draft, step, gate, load, sight, limits)
+
+
+def _may_be_considered(draft: Draft, step: Step) -> bool:
+    if step.not_before is not None and draft.now < step.not_before:
+        return False
+    state = draft.rollout.state
+    if state is RolloutState.RUNNING or step.kind is Kind.MEND:
+        return True
+    # While running steps end before a new plan (or an abort), only what brings guests back starts.
+    guests = (*draft.book.guests.values(), *draft.guests.values())
+    down = any(g.down and g.host == step.host for g in guests)
+    finishing = {Kind.STOP, Kind.REBOOT, Kind.START}
+    if state is RolloutState.REPLANNING:
+        return down and step.kind in finishing
+    return state is RolloutState.ABORTING and step.kind is Kind.START
+
+
+def _over_limit(draft: Draft, step: Step, load: Load) -> bool:
+    rollout = draft.rollout
+    if step.kind is Kind.MOVE:
+        return (
+            load.leaving[step.host] >= rollout.max_moves_out_per_host
+            or load.arriving[step.destination or ""] >= rollout.max_moves_in_per_host
+        )
+    if step.kind is not Kind.REBOOT:
+        return False
+    group = draft.host(step.host).group
+    in_group = rollout.max_hosts_away_per_group
+    return load.away >= rollout.max_hosts_away or (
+        group is not None and in_group is not None and load.away_by_group[group] >= in_group
+    )
+
+
+def _answered(
+    draft: Draft, step: Step, gate: Gate, load: Load, sight: Sight, limits: Limits
+) -> None:
+    if gate.answer is Answer.GO:
+        load.add(_order(draft, step, gate, sight, limits), draft.host(step.host).group)
+    elif gate.answer is Answer.MOOT:
+        moot(draft, step, gate.reason)
+    elif gate.answer is Answer.DIFFERS:
+        fail(draft, step, gate.reason)
+    else:
+        _hold(draft, step, gate, load, limits)
+
+
+def moot(draft: Draft, step: Step, reason: str) -> None:
+    """The step has nothing to do any more: it counts as done."""
+    draft.put_step(step, StepState.DONE, outcome="moot", reason=reason, ended_at=draft.now)
+    if step.kind is Kind.START and step.guest:
+        draft.put_guest(step.guest, step.host, down=False)
+    draft.say("moot", reason, step)
+
+
+def fail(draft: Draft, step: Step, reason: str) -> None:
+    """The step cannot be done as planned: what is left has to be planned anew."""
+    draft.put_step(step, StepState.FAILED, reason=reason, ended_at=draft.now)
+    draft.say("failed", reason, step)
+
+
+def _hold(draft: Draft, step: Step, gate: Gate, load: Load, limits: Limits) -> None:
+    busy = load.touched.intersection(step.hosts)
+    if step.held_since is None or busy:
+        if step.held_since is None or step.reason != gate.reason:
+            draft.put_step(step, held_since=draft.now, reason=gate.reason)
+            draft.say("held", gate.reason, step)
+        return
+    if draft.now - step.held_since > timedelta(seconds=limits.held_limit_s):
+        _blame(draft, step, gate)
+        fail(draft, step, f"held for too long: {gate.reason}")
+
+
+def _blame(draft: Draft, step: Step, gate: Gate) -> None:
+    """Make sure that the next plan does without what held this step."""
+    if step.guest is None or step.destination is None:
+        return
+    guest = draft.guest(step.guest, step.host)
+    if gate.blame is Blame.GUEST:
+        draft.put_guest(guest.name, step.host, evacuation="give_up", reason=gate.reason)
+    elif gate.blame is Blame.DESTINATION:
+        draft.put_guest(guest.name, step.host, avoid=(*guest.avoid, step.destination))
+
+
+def _order(draft: Draft, step: Step, gate: Gate, sight: Sight, limits: Limits) -> Step:
+    boot_id = gate.source.boot_id if gate.source else None
+    room_mib = gate.guest.memory_mib + gate.guest.overhead_mib if gate.guest else 0
+    ordered = draft.put_step(
+        step,
+        StepState.ORDERED,
+        attempt=step.attempt + 1,
+        ordered_at=draft.now,
+        started_at=None,
+        held_since=None,
+        reason="",
+        room_mib=room_mib,
+        boot_id=boot_id if step.kind is Kind.REBOOT else None,
+    )
+    if gate.guest:
+        draft.put_guest(
+            gate.guest.name,
+            step.host,
+            uuid=gate.guest.uuid,
+            guest_class=gate.guest.guest_class,
+        )
+    _mark_host(draft, ordered)
+    draft.order(order_of(draft, ordered, sight, limits))
+    return ordered
+
+
+def _mark_host(draft: Draft, step: Step) -> None:
+    host = draft.host(step.host)
+    if step.kind is Kind.REBOOT:
+        draft.put_host(host.name, HostState.REBOOTING, closed=True)
+    elif host.state is HostState.WAITING and host.wave == step.wave:
+        draft.put_host(host.name, HostState.DRAINING, closed=True)
+        draft.say("draining", f"{host.name} is being emptied", host=host.name)
+
+
+def order_of(draft: Draft, step: Step, sight: Sight, limits: Limits) -> Order:
+    """The order for a step's newest attempt; the same step and attempt give the same order."""
+    guest = draft.guest(step.guest, step.host) if step.guest else None
+    facts: Mapping[str, object] = {
+        "attempt_id": attempt_id(draft.rollout.id, step.id, step.attempt),
+        "rollout_id": draft.rollout.id,
+        "step_id": step.id,
+        "epoch": draft.rollout.epoch,
+        "kind": step.kind,
+        "host": step.host,
+        "guest": step.guest,
+        "guest_uuid": guest.uuid if guest else None,
+        "guest_memory_mib": step.room_mib,
+        "destination": step.destination,
+        "destination_address": sight.address(step.destination) if step.destination else None,
+        "boot_id": step.boot_id,
+        "build_ids": draft.rollout.fixed_builds if step.kind is Kind.REBOOT else (),
+        "mend": step.mend,
+        "domid": step.domid,
+        "soft_deadline_s": limits.attempt_alarm_s,
+    }
+    return Order.model_validate(facts)

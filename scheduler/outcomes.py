@@ -1,0 +1,225 @@
+"""What follows from what a host says of an attempt, and from what looking at the hosts showed."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from agents.settle import Mend, Outcome, Retry, Verdict
+from agents.wire import Attempt, AttemptState, Kind, RefusalCode
+from scheduler.draft import Draft
+from scheduler.handout import fail
+from scheduler.limits import Limits
+from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
+
+NOT_NOW = {RefusalCode.PAUSED, RefusalCode.ABORTED, RefusalCode.STALE, RefusalCode.REVOKED}
+SUCCESS = {Outcome.MOVED, Outcome.DONE}
+
+
+def seen(draft: Draft, step: Step, attempt: Attempt, limits: Limits) -> None:
+    """A host says how far the newest attempt of a step has come."""
+    newest = attempt_id(draft.rollout.id, step.id, step.attempt)
+    if attempt.attempt_id != newest or step.state not in (StepState.ORDERED, StepState.RUNNING):
+        return
+    if attempt.state is AttemptState.RUNNING:
+        _started(draft, step)
+    elif attempt.state is AttemptState.REFUSED:
+        _refused(draft, step, attempt, limits)
+    else:
+        step = _started(draft, step)
+        draft.put_step(step, StepState.SETTLING, held_since=None)
+
+
+def _started(draft: Draft, step: Step) -> Step:
+    if step.state is not StepState.ORDERED:
+        return step
+    draft.say("started", describe(step), step)
+    return draft.put_step(
+        step, StepState.RUNNING, started_at=draft.now, tries=step.tries + 1, refusals=0
+    )
+
+
+def _refused(draft: Draft, step: Step, attempt: Attempt, limits: Limits) -> None:
+    _drop(draft, step)
+    reason = attempt.reason or str(attempt.refusal)
+    waiting = draft.put_step(step, StepState.WAITING, reason=reason, ordered_at=None)
+    if attempt.refusal in NOT_NOW:
+        return
+    draft.say("refused", f"{step.host} refused: {reason}", step)
+    if step.refusals + 1 >= limits.max_tries:
+        _give_up(draft, waiting, reason)
+        return
+    wait = timedelta(seconds=limits.gate_backoff_s)
+    draft.put_step(waiting, refusals=step.refusals + 1, not_before=draft.now + wait)
+
+
+def _drop(draft: Draft, step: Step) -> None:
+    draft.drop(step.host, attempt_id(draft.rollout.id, step.id, step.attempt))
+
+
+def settled(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
+    """Looking at the hosts showed what an attempt came to."""
+    if step.state is not StepState.SETTLING:
+        return
+    if verdict.outcome is Outcome.BOTH:
+        _unclear(draft, step, verdict, limits)
+        stop(draft, f"two copies of {step.guest}: {verdict.reason}")
+    elif verdict.mends:
+        _mend(draft, step, verdict, limits)
+    elif verdict.outcome is Outcome.UNKNOWN:
+        _unclear(draft, step, verdict, limits)
+    elif verdict.outcome in SUCCESS:
+        _succeeded(draft, step, verdict)
+    elif verdict.outcome is Outcome.CRASHED:
+        _crashed(draft, step, verdict, limits)
+    else:
+        _stayed(draft, step, verdict, limits)
+
+
+def _unclear(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
+    since = step.held_since or draft.now
+    if step.held_since is None or step.reason != verdict.reason:
+        outcome = str(verdict.outcome)
+        draft.put_step(step, held_since=since, reason=verdict.reason, outcome=outcome)
+        draft.say(outcome, verdict.reason, step)
+    limit_s = limits.reboot_limit_s if step.kind is Kind.REBOOT else limits.settle_limit_s
+    if draft.now - since > timedelta(seconds=limit_s):
+        stop(draft, f"{describe(step)}: nobody can tell how it ended: {verdict.reason}")
+
+
+def stop(draft: Draft, reason: str) -> None:
+    """Doubt: nothing new starts until a person resumes."""
+    if draft.rollout.state in (RolloutState.RUNNING, RolloutState.REPLANNING):
+        draft.put_rollout(RolloutState.STOPPED, hold=draft.held(reason, "xenroll"))
+        draft.say("stopped", reason)
+
+
+def _mend(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
+    if step.mends >= limits.max_mends:
+        _unclear(draft, step, verdict, limits)
+        stop(draft, f"{describe(step)}: cleaning up did not help: {verdict.reason}")
+        return
+    number = step.mends + 1
+    draft.put_step(
+        step, StepState.MENDING, mends=number, reason=verdict.reason, outcome=str(verdict.outcome)
+    )
+    draft.say("mending", verdict.reason, step)
+    for index, mend in enumerate(verdict.mends, 1):
+        draft.add_step(_mend_step(step, mend, f"{step.id}-m{number}{'abcdefgh'[index - 1]}"))
+
+
+def _mend_step(step: Step, mend: Mend, step_id: str) -> Step:
+    return Step(
+        id=step_id,
+        generation=step.generation,
+        kind=Kind.MEND,
+        wave=step.wave,
+        needs=(),
+        host=mend.host,
+        guest=mend.guest,
+        parent=step.id,
+        mend=mend.action,
+        domid=mend.domid,
+        reason=mend.why,
+    )
+
+
+def _succeeded(draft: Draft, step: Step, verdict: Verdict) -> None:
+    _drop(draft, step)
+    draft.put_step(
+        step,
+        StepState.DONE,
+        outcome=str(verdict.outcome),
+        reason=verdict.reason,
+        ended_at=draft.now,
+        held_since=None,
+    )
+    draft.say(str(verdict.outcome), verdict.reason or describe(step), step)
+    _note_success(draft, step)
+    if draft.rollout.replans:
+        draft.put_rollout(replans=0)
+
+
+def _note_success(draft: Draft, step: Step) -> None:
+    guest = draft.guest(step.guest, step.host) if step.guest else None
+    if step.kind is Kind.MOVE and guest:
+        draft.put_guest(guest.name, guest.host, host=step.destination, moves=guest.moves + 1)
+    elif step.kind is Kind.STOP and guest:
+        draft.put_guest(guest.name, guest.host, host=step.host, down=True)
+    elif step.kind is Kind.START and guest:
+        draft.put_guest(
+            guest.name, guest.host, host=step.host, down=False, restarts=guest.restarts + 1
+        )
+    elif step.kind is Kind.REBOOT:
+        reboots = draft.host(step.host).reboots + 1
+        draft.put_host(step.host, HostState.FIXED, closed=False, reboots=reboots, reason="")
+
+
+def _crashed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
+    _drop(draft, step)
+    draft.put_step(
+        step,
+        StepState.DONE,
+        outcome=str(verdict.outcome),
+        reason=verdict.reason,
+        ended_at=draft.now,
+    )
+    where = step.destination or step.host
+    draft.put_guest(step.guest or "", step.host, host=where, crashed=True, reason=verdict.reason)
+    draft.say("crashed", verdict.reason, step)
+    crashed = {g.name for g in (*draft.book.guests.values(), *draft.guests.values()) if g.crashed}
+    budget = max(1, math.ceil(limits.crash_budget * draft.rollout.planned_moves))
+    if len(crashed) > budget:
+        stop(draft, f"{len(crashed)} guests crashed, more than the budget of {budget}")
+
+
+def _stayed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
+    _drop(draft, step)
+    if step.guest:
+        stayed = draft.guest(step.guest, step.host).stayed + 1
+        draft.put_guest(step.guest, step.host, stayed=stayed, reason=verdict.reason)
+    draft.say("stayed", verdict.reason, step)
+    again = verdict.retry in (Retry.SAME, Retry.LATER)
+    if again and step.tries < limits.max_tries:
+        draft.put_step(
+            step,
+            StepState.WAITING,
+            outcome=str(verdict.outcome),
+            reason=verdict.reason,
+            not_before=draft.now + limits.backoff(step.tries),
+        )
+        return
+    if verdict.retry is Retry.OTHER_DESTINATION and step.guest and step.destination:
+        guest = draft.guest(step.guest, step.host)
+        if len(guest.avoid) + 1 < limits.max_tries:
+            draft.put_guest(guest.name, guest.host, avoid=(*guest.avoid, step.destination))
+            fail(draft, step, verdict.reason)
+            return
+    _give_up(draft, step, verdict.reason)
+
+
+def _give_up(draft: Draft, step: Step, reason: str) -> None:
+    """The step will not work: the guest (or the host) is left out of what is planned next."""
+    if step.kind is Kind.MEND:
+        draft.put_step(step, StepState.FAILED, reason=reason, ended_at=draft.now)
+        draft.say("failed", reason, step)
+        return
+    if step.kind is Kind.MOVE and step.guest:
+        draft.put_guest(step.guest, step.host, evacuation="give_up", reason=reason)
+    elif step.kind is Kind.STOP and step.guest:
+        draft.put_guest(step.guest, step.host, evacuation="hold", reason=reason)
+    elif step.kind is Kind.REBOOT:
+        draft.put_host(step.host, HostState.BLOCKED, reason=reason)
+        stop(draft, f"{step.host} could not be rebooted: {reason}")
+    elif step.kind is Kind.START:
+        stop(draft, f"{step.guest} could not be started again on {step.host}: {reason}")
+    fail(draft, step, reason)
+
+
+def describe(step: Step) -> str:
+    """A step in words."""
+    if step.kind is Kind.MOVE:
+        return f"move {step.guest} from {step.host} to {step.destination}"
+    if step.kind is Kind.MEND:
+        return f"{step.mend} {step.guest} on {step.host}"
+    return f"{step.kind} {step.guest or step.host}" + (f" on {step.host}" if step.guest else "")

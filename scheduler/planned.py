@@ -1,0 +1,158 @@
+"""From a plan's document to records: the first plan of a rollout, and every later one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from agents.wire import Kind
+from planner.fleet import Fleet
+from planner.plan import Plan
+from planner.plan import Step as PlanStep
+from scheduler.draft import Draft
+from scheduler.rollout import (
+    HostRecord,
+    HostState,
+    Rollout,
+    RolloutState,
+    Step,
+    StepState,
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan that was checked, and the fleet it was made for."""
+
+    fleet: Fleet
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for when the rollout was started."""
+
+    rollout_id: str
+    advisory: str
+    fixed_builds: tuple[str, ...]
+    by: str
+    at: datetime
+
+
+def steps_of(plan: Plan, generation: int) -> dict[str, Step]:
+    """The plan's steps as records; ids carry the generation, so that none comes twice."""
+    ids = {step.id: f"g{generation}-{number}" for number, step in enumerate(plan.steps, 1)}
+    return {ids[step.id]: _step(step, ids, generation) for step in plan.steps}
+
+
+def _step(step: PlanStep, ids: Mapping[str, str], generation: int) -> Step:
+    return Step(
+        id=ids[step.id],
+        generation=generation,
+        kind=Kind(step.kind.value),
+        wave=step.wave,
+        needs=tuple(ids[need] for need in step.needs),
+        host=step.source or step.host or "",
+        guest=step.guest,
+        destination=step.destination,
+        planned_start_s=step.start_s,
+        planned_end_s=step.end_s,
+    )
+
+
+def hosts_of(planned: Planned) -> dict[str, HostRecord]:
+    """The fleet's hosts as records, each with its wave, or with why it is blocked."""
+    waves = {name: wave.number for wave in planned.plan.waves for name in wave.hosts}
+    blocked = blocked_reasons(planned.plan)
+    return {
+        host.name: HostRecord(
+            name=host.name,
+            pool=host.pool,
+            group=host.group,
+            wave=waves.get(host.name),
+            state=_first_state(host.name, waves, blocked),
+            reason=blocked.get(host.name, ""),
+        )
+        for host in planned.fleet.hosts
+    }
+
+
+def _first_state(name: str, waves: Mapping[str, int], blocked: Mapping[str, str]) -> HostState:
+    if name in blocked:
+        return HostState.BLOCKED
+    return HostState.WAITING if name in waves else HostState.UNAFFECTED
+
+
+def blocked_reasons(plan: Plan) -> dict[str, str]:
+    """Why each blocked host cannot be emptied, in one line."""
+    return {
+        b.host: "; ".join(f"{r.guest}: {r.reason}" if r.guest else r.reason for r in b.reasons)
+        for b in plan.blocked
+    }
+
+
+def new_rollout(request: Request, planned: Planned) -> Rollout:
+    """The head of a new rollout."""
+    policy, summary = planned.fleet.policy, planned.plan.summary
+    return Rollout(
+        id=request.rollout_id,
+        advisory=request.advisory,
+        state=RolloutState.RUNNING,
+        version=0,
+        epoch=1,
+        fixed_builds=request.fixed_builds,
+        xen_after=policy.xen_after,
+        hosts_in_scope=len(planned.fleet.hosts),
+        created_at=request.at,
+        created_by=request.by,
+        max_hosts_away=planned.fleet.max_hosts_away,
+        max_hosts_away_per_group=policy.max_hosts_away_per_group,
+        max_moves_out_per_host=policy.max_moves_out_per_host,
+        max_moves_in_per_host=policy.max_moves_in_per_host,
+        moves_lower_bound=summary.moves_lower_bound,
+        makespan_lower_bound_s=summary.makespan_lower_bound_s,
+        planned_makespan_s=summary.makespan_s,
+        planned_moves=summary.moves,
+    )
+
+
+def take_over(draft: Draft, planned: Planned) -> None:
+    """Put a new plan in the place of what is left of the old one."""
+    generation = draft.rollout.generation + 1
+    for step in _left(draft):
+        draft.put_step(step, StepState.SKIPPED, reason=step.reason or "planned anew")
+    for step in steps_of(planned.plan, generation).values():
+        draft.add_step(step)
+    for name, record in hosts_of(planned).items():
+        _take_over_host(draft, name, record)
+    replans = draft.rollout.replans + 1
+    draft.put_rollout(RolloutState.RUNNING, generation=generation, replans=replans, hold=None)
+    summary = planned.plan.summary
+    draft.say(
+        "replanned",
+        f"{summary.moves} moves and {summary.hosts_rebooted} reboots are left, "
+        f"{summary.hosts_blocked} hosts blocked",
+    )
+
+
+def _left(draft: Draft) -> Iterable[Step]:
+    names = [*draft.book.unfinished, *draft.book.failed]
+    return [draft.step(name) for name in sorted(names)]
+
+
+def _take_over_host(draft: Draft, name: str, record: HostRecord) -> None:
+    if name not in draft.book.hosts:
+        draft.hosts[name] = record
+        return
+    before = draft.host(name)
+    if record.state is HostState.UNAFFECTED:
+        return
+    if record.state is HostState.BLOCKED:
+        draft.put_host(
+            name, HostState.BLOCKED, closed=False, reason=record.reason, wave=record.wave
+        )
+        draft.say("blocked", f"{name}: {record.reason}", host=name)
+        return
+    state = HostState.DRAINING if before.closed else HostState.WAITING
+    draft.put_host(name, state, reason="", wave=record.wave)

@@ -1,0 +1,201 @@
+"""`progress(book, now)`: the one view of a rollout behind command line, API and pages. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from agents.wire import Kind
+from scheduler.book import Book
+from scheduler.rollout import (
+    ENDED,
+    UNDER_WAY,
+    GuestRecord,
+    Hold,
+    HostRecord,
+    HostState,
+    RolloutState,
+    Step,
+    StepState,
+)
+
+SUCCESSFUL = frozenset({"moved", "done"})
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StepView(_View):
+    """A step that is under way, or that something holds."""
+
+    id: str
+    kind: Kind
+    state: StepState
+    wave: int
+    guest: str | None
+    host: str
+    destination: str | None
+    attempt: int
+    since_s: float | None  # since it was ordered
+    reason: str
+
+
+class WaveView(_View):
+    """How far a wave has come."""
+
+    number: int
+    hosts: int
+    fixed: int
+    rebooting: int
+    draining: int
+    blocked: int
+    moves: int
+    moves_done: int
+
+
+class Progress(_View):
+    """A rollout at a glance. Times in seconds; `left_s` is None while nothing can be told."""
+
+    id: str
+    advisory: str
+    state: RolloutState
+    hold: Hold | None
+    generation: int
+    elapsed_s: float
+    left_s: float | None
+    hosts: tuple[HostRecord, ...]
+    waves: tuple[WaveView, ...]
+    in_flight: tuple[StepView, ...]
+    held: tuple[StepView, ...]
+    crashed: tuple[GuestRecord, ...]
+    given_up: tuple[GuestRecord, ...]
+    down: tuple[str, ...]  # guests that are shut down right now
+    moves_done: int
+    moves_planned: int  # done, and still to do by the newest plan
+    moves_lower_bound: int
+    planned_makespan_s: float
+    makespan_lower_bound_s: float
+    hosts_fixed: int
+    hosts_to_fix: int
+
+
+def progress(book: Book, now: datetime) -> Progress:
+    """What anybody is shown of a rollout."""
+    rollout = book.rollout
+    done, left = moves_done(book), _moves_left(book)
+    end = rollout.ended_at or now
+    elapsed_s = (end - rollout.created_at).total_seconds()
+    states = Counter(host.state for host in book.hosts.values())
+    return Progress(
+        id=rollout.id,
+        advisory=rollout.advisory,
+        state=rollout.state,
+        hold=rollout.hold,
+        generation=rollout.generation,
+        elapsed_s=elapsed_s,
+        left_s=left_s(book),
+        hosts=tuple(book.hosts[name] for name in sorted(book.hosts)),
+        waves=waves(book),
+        in_flight=tuple(_view(step, now) for step in book.running()),
+        held=tuple(_view(step, now) for step in _held(book)),
+        crashed=tuple(g for g in _guests(book) if g.crashed),
+        given_up=tuple(g for g in _guests(book) if g.evacuation),
+        down=tuple(g.name for g in _guests(book) if g.down),
+        moves_done=done,
+        moves_planned=done + left,
+        moves_lower_bound=rollout.moves_lower_bound,
+        planned_makespan_s=rollout.planned_makespan_s,
+        makespan_lower_bound_s=rollout.makespan_lower_bound_s,
+        hosts_fixed=states[HostState.FIXED],
+        hosts_to_fix=len(book.hosts) - states[HostState.UNAFFECTED],
+    )
+
+
+def _guests(book: Book) -> list[GuestRecord]:
+    return [book.guests[name] for name in sorted(book.guests)]
+
+
+def moves_done(book: Book) -> int:
+    """Live migrations that arrived."""
+    return sum(s.kind is Kind.MOVE and s.outcome == "moved" for s in book.steps.values())
+
+
+def _moves_left(book: Book) -> int:
+    return sum(book.steps[name].kind is Kind.MOVE for name in book.unfinished)
+
+
+def _held(book: Book) -> list[Step]:
+    waiting = (book.steps[name] for name in sorted(book.unfinished))
+    return [step for step in waiting if step.held_since is not None]
+
+
+def _view(step: Step, now: datetime) -> StepView:
+    since = step.started_at or step.ordered_at
+    return StepView(
+        id=step.id,
+        kind=step.kind,
+        state=step.state,
+        wave=step.wave,
+        guest=step.guest,
+        host=step.host,
+        destination=step.destination,
+        attempt=step.attempt,
+        since_s=(now - since).total_seconds() if since else None,
+        reason=step.reason,
+    )
+
+
+def waves(book: Book) -> tuple[WaveView, ...]:
+    """Each wave of the newest plan, with what earlier plans did for its hosts."""
+    moves: Counter[int] = Counter()
+    moves_ended: Counter[int] = Counter()
+    for step in book.steps.values():
+        if step.kind is Kind.MOVE and step.state not in (StepState.SKIPPED, StepState.FAILED):
+            moves[step.wave] += 1
+            moves_ended[step.wave] += step.state is StepState.DONE
+    numbers = {host.wave for host in book.hosts.values() if host.wave is not None}
+    return tuple(_wave(book, n, moves[n], moves_ended[n]) for n in sorted(numbers))
+
+
+def _wave(book: Book, number: int, moves: int, moves_ended: int) -> WaveView:
+    states = Counter(host.state for host in book.hosts.values() if host.wave == number)
+    return WaveView(
+        number=number,
+        hosts=states.total(),
+        fixed=states[HostState.FIXED],
+        rebooting=states[HostState.REBOOTING],
+        draining=states[HostState.DRAINING],
+        blocked=states[HostState.BLOCKED],
+        moves=moves,
+        moves_done=moves_ended,
+    )
+
+
+def left_s(book: Book) -> float | None:
+    """Time left at the pace so far: the plan's remaining seconds, times measured over planned.
+
+    The plan's clock stands where the plan would have ended as many steps as have really ended.
+    """
+    if book.rollout.state in ENDED:
+        return 0.0
+    newest = [s for s in book.steps.values() if s.generation == book.rollout.generation]
+    ended = sum(s.state is StepState.DONE for s in newest)
+    ends_s = sorted(s.planned_end_s for s in newest)
+    if not ended or not any(s.state in UNDER_WAY or s.id in book.unfinished for s in newest):
+        return None
+    reached_s = ends_s[ended - 1]
+    pace = measured_pace(newest)
+    return None if pace is None else max(0.0, (ends_s[-1] - reached_s) * pace)
+
+
+def measured_pace(steps: list[Step]) -> float | None:
+    """Real seconds per planned second, over the steps that have ended; None before any has."""
+    real_s = planned_s = 0.0
+    for step in steps:
+        if step.outcome in SUCCESSFUL and step.ordered_at and step.ended_at:
+            real_s += (step.ended_at - step.ordered_at).total_seconds()
+            planned_s += step.planned_end_s - step.planned_start_s
+    return real_s / planned_s if planned_s > 0 and real_s > 0 else None

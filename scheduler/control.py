@@ -1,0 +1,251 @@
+"""The controller: gathers what happened, lets `advance` decide, writes it down, then acts.
+
+One process leads (a lease in Redis keeps a second one waiting, the version of each rollout makes
+even two of them harmless). It holds nothing that is not in Redis or on a host: killed at any
+moment, the next one goes on from the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import redis
+
+from agents.settle import Outcome, Verdict
+from agents.wire import Attempt, AttemptState, Order, Report, Wanted, keys
+from planner.fleet import Policy
+from scheduler import jobs
+from scheduler.advance import (
+    AttemptSeen,
+    Doubted,
+    Event,
+    Replanned,
+    Settled,
+    Tick,
+    Wants,
+    advance,
+    needs_plan,
+)
+from scheduler.book import Book
+from scheduler.desk import Desk
+from scheduler.draft import Draft
+from scheduler.fleet_view import FleetDoubt, Scope
+from scheduler.handout import order_of
+from scheduler.inventory import Inventory
+from scheduler.limits import Limits
+from scheduler.looks import Looks
+from scheduler.planned import Planned
+from scheduler.rollout import ENDED, RolloutState, Step, StepState, attempt_id
+from scheduler.store import Conflict, Store
+from scheduler.verdicts import verdict_of
+
+Plan = Callable[[Sequence[Report], Inventory, Scope, datetime], tuple[Planned, bytes]]
+Log = Callable[[str], None]
+
+
+class Clock(Protocol):
+    """What time it is; handed in, so that a test can make it pass."""
+
+    def now(self) -> datetime:
+        """The time of day, with its zone."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything outside that a controller works with."""
+
+    client: redis.Redis
+    store: Store
+    clock: Clock
+    plan: Plan
+    limits: Limits
+    log: Log
+
+
+class Controller:
+    """Leads every rollout that has not ended; call `tick` again and again."""
+
+    def __init__(self, parts: Parts, inventory: Inventory) -> None:
+        self.parts = parts
+        self.inventory = inventory
+        self.desk = Desk(
+            parts.client, inventory, parts.clock.monotonic, parts.limits.stale_after_s
+        )
+        self.looks = Looks(self.desk, parts.clock)
+        self.books: dict[str, Book] = {}
+        self._sent_s: dict[str, float] = {}
+        self._missing_s: dict[str, float] = {}
+
+    def tick(self) -> None:
+        """One round over all rollouts. Raises redis errors; the caller waits and calls again."""
+        self.desk.refresh()
+        for rollout_id in self.parts.store.ids():
+            try:
+                self._lead(rollout_id)
+            except Conflict:
+                self.parts.log(f"rollout {rollout_id} was written by somebody else: read again")
+                del self.books[rollout_id]
+
+    def forget(self) -> None:
+        """After an error: trust nothing that is only in memory."""
+        self.books.clear()
+        self.looks.forget()
+        self._sent_s.clear()
+
+    def _lead(self, rollout_id: str) -> None:
+        book = self.books.get(rollout_id)
+        if book is None:
+            book = self.books[rollout_id] = self.parts.store.book(rollout_id)
+        if book.rollout.state in ENDED:
+            return
+        self._listen_to_people(book)
+        for step in book.running():
+            self._follow(book, step)
+        self._feed(book, Tick(self.parts.clock.now(), self.desk))
+        if needs_plan(book):
+            self._plan_again(book)
+        if book.rollout.state in ENDED:
+            self.parts.store.disown(rollout_id)
+
+    def _feed(self, book: Book, event: Event) -> None:
+        """Decide, write down, take over, act: in this order."""
+        before = book.rollout
+        change = advance(book, event, self.parts.limits)
+        if not change:
+            return
+        stopped = change.rollout is not None and change.rollout.state is RolloutState.STOPPED
+        wanted = Wanted.PAUSE if stopped and before.state is not RolloutState.STOPPED else None
+        head = self.parts.store.save(before, change, wanted)
+        book.apply(change)
+        book.rollout = head
+        for line in change.happenings:
+            self.parts.log(f"{head.id}: {line.kind}: {line.text}")
+        self._send(change.orders)
+
+    def _send(self, orders: Sequence[Order]) -> None:
+        jobs.send(self.parts.client, orders)
+        for order in orders:
+            self._sent_s[order.attempt_id] = self.parts.clock.monotonic()
+            self.parts.client.lpush(keys.wake(order.host), "order")
+
+    def _listen_to_people(self, book: Book) -> None:
+        control = self.parts.store.control(book.rollout.id)
+        wanted = Wanted(control.get("wanted", Wanted.PAUSE))
+        epoch = int(control.get("epoch", book.rollout.epoch))
+        if wanted is book.rollout.wanted and epoch == book.rollout.epoch:
+            return
+        by, reason = control.get("by", "nobody"), control.get("reason", "")
+        self._feed(book, Wants(self.parts.clock.now(), wanted, epoch, by, reason))
+
+    def _follow(self, book: Book, step: Step) -> None:
+        """Bring one step that is under way up to date with what its hosts show."""
+        name = attempt_id(book.rollout.id, step.id, step.attempt)
+        attempt = self.desk.attempt(step.host, name)
+        if step.state in (StepState.ORDERED, StepState.RUNNING):
+            if attempt is not None:
+                self._missing_s.pop(name, None)
+                self._feed(book, AttemptSeen(self.parts.clock.now(), step.id, attempt))
+            elif step.state is StepState.ORDERED:
+                self._send_again(book, step, name)
+            else:
+                self._miss(book, step, name)
+        elif step.state is StepState.SETTLING:
+            self._settle(book, step, attempt or _vanished(name, step))
+
+    def _send_again(self, book: Book, step: Step, name: str) -> None:
+        """An order that its host shows no sign of is sent again; the same id makes it harmless."""
+        age_s = self.parts.clock.monotonic() - self._sent_s.get(name, float("-inf"))
+        if age_s > self.parts.limits.stale_after_s:
+            self._send([self._order(book, step)])
+
+    def _order(self, book: Book, step: Step) -> Order:
+        draft = Draft(book, self.parts.clock.now())
+        return order_of(draft, step, self.desk, self.parts.limits)
+
+    def _miss(self, book: Book, step: Step, name: str) -> None:
+        """A host that reports, but no longer knows what it had started: only a look can tell."""
+        now_s = self.parts.clock.monotonic()
+        since_s = self._missing_s.setdefault(name, now_s)
+        fresh = not isinstance(self.desk.report(step.host), str)
+        if fresh and now_s - since_s > self.parts.limits.stale_after_s:
+            event = AttemptSeen(self.parts.clock.now(), step.id, _vanished(name, step))
+            self._feed(book, event)
+
+    def _settle(self, book: Book, step: Step, attempt: Attempt) -> None:
+        reports = self.looks.fresh(step.id, step.hosts)
+        if reports is None:
+            self._complain(book, step)
+            return
+        verdict = verdict_of(step, self._order(book, step), attempt, reports)
+        self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
+        # Whatever was not clear needs another look.
+        self.looks.done(step.id)
+
+    def _complain(self, book: Book, step: Step) -> None:
+        """Hosts that do not answer: say so, and let the time limit for doubt run."""
+        silent = [why for why in map(self.desk.report, step.hosts) if isinstance(why, str)]
+        if silent and self.looks.age_s(step.id) > self.parts.limits.stale_after_s:
+            verdict = Verdict(Outcome.UNKNOWN, "; ".join(silent))
+            self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
+
+    def _plan_again(self, book: Book) -> None:
+        hosts = tuple(sorted(book.hosts))
+        reports = self.looks.fresh("plan", hosts)
+        if reports is None:
+            if self.looks.age_s("plan") > self.parts.limits.settle_limit_s:
+                why = [w for w in map(self.desk.report, hosts) if isinstance(w, str)]
+                self._doubt(book, f"the rest cannot be planned: {'; '.join(why[:3])}")
+            return
+        self.looks.done("plan")
+        try:
+            scope = scope_of(book, self.inventory)
+            seen = [reports[host] for host in hosts]
+            planned, document = self.parts.plan(
+                seen, self.inventory, scope, self.parts.clock.now()
+            )
+        except FleetDoubt as doubt:
+            self._doubt(book, f"the rest cannot be planned: {'; '.join(doubt.problems[:3])}")
+            return
+        generation = book.rollout.generation + 1
+        self.parts.store.save_plan(book.rollout.id, generation, planned, document)
+        self._feed(book, Replanned(self.parts.clock.now(), planned))
+
+    def _doubt(self, book: Book, reason: str) -> None:
+        self.looks.done("plan")
+        self._feed(book, Doubted(self.parts.clock.now(), reason))
+
+
+def _vanished(name: str, step: Step) -> Attempt:
+    return Attempt(
+        attempt_id=name,
+        kind=step.kind,
+        state=AttemptState.UNKNOWN,
+        reason="the host's journal does not show it",
+        guest=step.guest,
+    )
+
+
+def scope_of(book: Book, inventory: Inventory) -> Scope:
+    """What a rollout is about, for planning its rest under the limits that it began with."""
+    rollout = book.rollout
+    limits = {
+        "max_hosts_away": max(1, rollout.max_hosts_away),
+        "max_hosts_away_per_group": rollout.max_hosts_away_per_group,
+        "max_moves_out_per_host": rollout.max_moves_out_per_host,
+        "max_moves_in_per_host": rollout.max_moves_in_per_host,
+        "xen_after": rollout.xen_after,
+        # The canary has done its work: what is left needs none.
+        "canary_hosts": 0 if _canary_done(book) else inventory.policy.canary_hosts,
+    }
+    policy = Policy.model_validate(inventory.policy.model_dump() | limits)
+    return Scope(rollout.fixed_builds, policy, book.guests)
+
+
+def _canary_done(book: Book) -> bool:
+    return any(host.wave == 1 and host.reboots for host in book.hosts.values())

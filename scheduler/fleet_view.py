@@ -1,0 +1,162 @@
+"""From what the hosts show and the inventory says to a fleet document that can be planned.
+
+Pure. Refuses with names where a look is missing or two things contradict: a plan made on doubt
+would be carried out in doubt.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agents.wire import GuestSeen, Leftover, Report
+from planner.fleet import FLEET_FORMAT, Evacuation, Fleet, FleetError, Policy, load_fleet
+from scheduler.inventory import GuestEntry, Inventory
+from scheduler.rollout import GuestRecord
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a rollout is about: the hosts it may touch, and what counts as fixed."""
+
+    fixed_builds: tuple[str, ...]
+    policy: Policy
+    guests: Mapping[str, GuestRecord] = field(default_factory=dict)
+
+
+class FleetDoubt(Exception):
+    """The fleet cannot be planned on what is seen; `problems` names hosts and guests."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+def fleet_document(
+    reports: Sequence[Report], inventory: Inventory, scope: Scope, now: datetime
+) -> bytes:
+    """The fleet file's bytes for these hosts. Raises FleetDoubt."""
+    problems = [*_troubled(reports), *_same_names(reports)]
+    if problems:
+        raise FleetDoubt(problems)
+    entries = {guest.name: guest for guest in inventory.guests}
+    avoided = {name for guest in scope.guests.values() for name in guest.avoid}
+    document = {
+        "format": FLEET_FORMAT,
+        "taken_at": now.isoformat(),
+        "policy": scope.policy.model_dump(mode="json"),
+        "hosts": [_host(r, inventory, scope, avoided) for r in reports],
+        "guests": [
+            *(_guest(g, r, entries, scope) for r in reports for g in r.guests),
+            *(_leftover(left, r) for r in reports for left in r.leftovers),
+        ],
+    }
+    return json.dumps(document).encode()
+
+
+def fleet_from(document: bytes) -> Fleet:
+    """The fleet of a document made here. Raises FleetDoubt."""
+    try:
+        return load_fleet(document)
+    except FleetError as error:
+        raise FleetDoubt(error.problems) from None
+
+
+def _troubled(reports: Sequence[Report]) -> list[str]:
+    return [f"{report.host}: {report.trouble[0]}" for report in reports if report.trouble]
+
+
+def _same_names(reports: Sequence[Report]) -> list[str]:
+    where: dict[str, list[str]] = defaultdict(list)
+    for report in reports:
+        for guest in report.guests:
+            where[guest.name].append(report.host)
+    return [
+        f"guest {name} is on {' and on '.join(hosts)}: rename one, or leave a host out"
+        for name, hosts in sorted(where.items())
+        if len(hosts) > 1
+    ]
+
+
+def _host(
+    report: Report, inventory: Inventory, scope: Scope, avoided: set[str]
+) -> dict[str, Any]:
+    entry = inventory.host(report.host)
+    avoid_tags = [f"not:{name}" for name in sorted(avoided) if name != report.host]
+    return {
+        "name": report.host,
+        "pool": entry.pool,
+        "group": entry.group,
+        "memory_mib": memory_mib(report),
+        "cpus": report.cpus,
+        "xen": report.xen,
+        "reboot": report.build_id not in scope.fixed_builds,
+        "offers": sorted({*report.offers, *entry.offers, *avoid_tags}),
+    }
+
+
+def memory_mib(report: Report) -> int:
+    """Memory for guests when the host is empty: what is free, and what its guests hold now."""
+    dom0_mib = sum(domain.memory_mib for domain in report.domains if domain.domid == 0)
+    held_mib = sum(guest.memory_mib + guest.overhead_mib for guest in report.guests)
+    held_mib += sum(left.memory_mib for left in report.leftovers)
+    # The overheads are upper bounds, so the sum may not exceed what the machine has.
+    return max(held_mib, min(report.memory_free_mib + held_mib, report.memory_total_mib - dom0_mib))
+
+
+def _guest(
+    guest: GuestSeen, report: Report, entries: Mapping[str, GuestEntry], scope: Scope
+) -> dict[str, Any]:
+    entry = entries.get(guest.name) or GuestEntry(name=guest.name)
+    record = scope.guests.get(guest.name)
+    avoid = record.avoid if record else ()
+    return {
+        "name": guest.name,
+        "uuid": guest.uuid,
+        "host": report.host,
+        "vcpus": guest.vcpus,
+        "memory_mib": guest.memory_mib,
+        "overhead_mib": guest.overhead_mib,
+        "needs": sorted({*guest.needs, *entry.needs, *(f"not:{name}" for name in avoid)}),
+        "apart": list(entry.apart),
+        "class": entry.guest_class or guest.guest_class,
+        "evacuation": str(evacuation(guest, entry, record)),
+    }
+
+
+def evacuation(guest: GuestSeen, entry: GuestEntry, record: GuestRecord | None) -> Evacuation:
+    """What is to be done with a guest: the owner's word, bounded by what is possible.
+
+    A guest that cannot be moved is restarted only with its owner's consent, and only if there is
+    a configuration file to start it from; otherwise it is left alone, which blocks its host.
+    """
+    if record and record.evacuation == Evacuation.HOLD:
+        return Evacuation.HOLD
+    wish = entry.evacuation or Evacuation.MOVE
+    cannot_move = any(obstacle.lasting for obstacle in guest.obstacles)
+    gave_up = record is not None and record.evacuation == "give_up"
+    if wish is Evacuation.MOVE and (cannot_move or gave_up):
+        wish = Evacuation.RESTART if entry.if_refused == "restart" else Evacuation.HOLD
+    if wish is Evacuation.RESTART and guest.config_path is None:
+        return Evacuation.HOLD
+    return wish
+
+
+def _leftover(left: Leftover, report: Report) -> dict[str, Any]:
+    """A leftover takes room and must not be touched: it blocks its host until it is settled."""
+    return {
+        "name": f"{left.name} ({left.kind} on {report.host})",
+        "uuid": left.uuid,
+        "host": report.host,
+        "vcpus": 0,
+        "memory_mib": left.memory_mib,
+        "overhead_mib": 0,
+        "needs": [],
+        "apart": [],
+        "class": None,
+        "evacuation": "hold",
+    }

@@ -1,0 +1,56 @@
+"""Orders as RQ jobs; the only module here that imports rq.
+
+RQ carries "make sure that attempt A is under way" to a host and nothing more: it may carry it
+twice, late, or after the plan moved on. What makes a step run once is the host's journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import redis
+from rq import Queue, Retry
+from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from agents.wire import JOB_FUNCTION, Order, job_id, queue_name
+
+SENT_AGAIN = frozenset(
+    {JobStatus.FAILED, JobStatus.FINISHED, JobStatus.STOPPED, JobStatus.CANCELED}
+)
+
+
+def send(client: redis.Redis, orders: Iterable[Order]) -> None:
+    """Put each order's job on its host's queue, unless it is there already."""
+    for order in orders:
+        _send(client, order)
+
+
+def _send(client: redis.Redis, order: Order) -> None:
+    queue = Queue(queue_name(order.host), connection=client, serializer=JSONSerializer)
+    name = job_id(order.host, order.attempt_id)
+    _clear_ended(client, name)
+    try:
+        queue.enqueue_call(
+            JOB_FUNCTION,
+            args=(order.attempt_id,),
+            job_id=name,
+            timeout=-1,
+            result_ttl=0,
+            failure_ttl=3600,
+            retry=Retry(max=20),
+            unique=True,
+        )
+    except DuplicateJobError:
+        return  # it is on its way: exactly what was wanted
+
+
+def _clear_ended(client: redis.Redis, name: str) -> None:
+    """A job that RQ gave up on would keep its id from being sent again."""
+    try:
+        job = Job.fetch(name, connection=client, serializer=JSONSerializer)
+    except NoSuchJobError:
+        return
+    if job.get_status() in SENT_AGAIN:
+        job.delete()

@@ -1,0 +1,57 @@
+"""Looks that the controller waits for: asked once, by number, answered when every host did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from agents.wire import Report
+from scheduler.desk import Desk
+
+
+class _Clock(Protocol):
+    def now(self) -> datetime:
+        """The time of day, with its zone."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+
+class Looks:
+    """Fresh reports by purpose; a purpose is a step's id, or `plan`."""
+
+    def __init__(self, desk: Desk, clock: _Clock) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._asked: dict[str, dict[str, int]] = {}
+        self._since_s: dict[str, float] = {}
+
+    def fresh(self, purpose: str, hosts: Sequence[str]) -> dict[str, Report] | None:
+        """Reports of all these hosts that began after the first call; None while some lack."""
+        if purpose not in self._asked:
+            now_ms = int(self._clock.now().timestamp() * 1000)
+            self._asked[purpose] = {host: self._desk.ask(host, now_ms) for host in hosts}
+            self._since_s[purpose] = self._clock.monotonic()
+            return None
+        reports = {}
+        for host, number in self._asked[purpose].items():
+            report = self._desk.answer(host, number)
+            if report is None or isinstance(self._desk.report(host), str):
+                return None
+            reports[host] = report
+        return reports
+
+    def age_s(self, purpose: str) -> float:
+        """Seconds since this look was asked for."""
+        return self._clock.monotonic() - self._since_s.get(purpose, self._clock.monotonic())
+
+    def done(self, purpose: str) -> None:
+        """The answer was used: the next call asks anew."""
+        self._asked.pop(purpose, None)
+        self._since_s.pop(purpose, None)
+
+    def forget(self) -> None:
+        """Ask everything anew."""
+        self._asked.clear()
+        self._since_s.clear()

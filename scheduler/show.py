@@ -1,174 +1,88 @@
-"""A rollout on a terminal: one screen that is drawn again and again, or one line at a time.
-
-Pure: a `Progress` in, something that Rich can print out.
-"""
+"""Showing a rollout to whoever sits at the terminal: once, or until it ends."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from rich.columns import Columns
-from rich.console import Group, RenderableType
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console, RenderableType
+from rich.live import Live
 
-from agents.wire import Kind
-from scheduler.progress import Progress, StepView, WaveView
-from scheduler.rollout import Happening, HostRecord, HostState, RolloutState
+from scheduler.progress import Progress, progress
+from scheduler.rollout import ENDED, Happening
+from scheduler.show_screen import happening_line, plain_line, screen
+from scheduler.store import Store
 
-HOST_LOOK = {
-    HostState.WAITING: ("·", "dim"),
-    HostState.DRAINING: ("▾", "yellow"),
-    HostState.REBOOTING: ("↻", "magenta"),
-    HostState.FIXED: ("●", "green"),
-    HostState.BLOCKED: ("✗", "red"),
-    HostState.OPENED: ("○", "cyan"),
-    HostState.UNAFFECTED: ("-", "dim"),
-}
-"""A sign and a colour for each state; the sign alone has to do where there is no colour."""
-
-STATE_STYLE = {
-    RolloutState.RUNNING: "green",
-    RolloutState.DONE: "bold green",
-    RolloutState.STOPPED: "bold red",
-    RolloutState.ABORTING: "red",
-    RolloutState.ABORTED: "bold red",
-}
-
-QUIET = frozenset({"started", "ordered", "held"})
-"""Happenings that a screen of a few lines has no room for."""
-
-BAR_WIDTH = 24
-
-HOSTS_SHOWN = 120
-"""More hosts than this are counted by state instead of shown one by one."""
+DRAWN_EVERY_S = 0.5
+LINE_EVERY_S = 2.0
+NEWEST = 40
+"""Happenings that are read for a screen, which shows fewer of them."""
 
 
-def duration(seconds: float | None) -> str:
-    """`4:05`, `1:02:03`; a dash where nothing can be told."""
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+class Pictures:
+    """Draws one rollout again and again, on a terminal; as lines, where there is none."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._line_at_s = float("-inf")
+        self._said = ""
+
+    def __enter__(self) -> Pictures:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, view: Progress, happenings: Sequence[Happening], now_s: float) -> None:
+        """Draw the newest picture; `now_s`: a clock that only grows."""
+        if self._live:
+            self._draw(screen(view, happenings, self.console.height))
+            return
+        line = plain_line(view)
+        over = view.state in ENDED
+        if line != self._said and (over or now_s - self._line_at_s >= LINE_EVERY_S):
+            self.say(line)
+            self._said, self._line_at_s = line, now_s
+
+    def say(self, line: str) -> None:
+        """One line that stays: above the picture, or among the lines."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _draw(self, picture: RenderableType) -> None:
+        if self._live:
+            self._live.update(picture, refresh=True)
 
 
-def headline(progress: Progress) -> Text:
-    """Which rollout, its state, how long it runs, how long it will."""
-    line = Text.assemble((f"{progress.advisory}  ", "bold"), (f"rollout {progress.id}  ", "dim"))
-    line.append(str(progress.state), STATE_STYLE.get(progress.state, "yellow"))
-    line.append(f"  {duration(progress.elapsed_s)} gone")
-    if progress.left_s is not None and progress.left_s > 0:
-        line.append(f", about {duration(progress.left_s)} left")
-    if progress.generation > 1:
-        line.append(f"  plan {progress.generation}", "dim")
-    return line
+def show_once(view: Progress, happenings: Sequence[Happening]) -> None:
+    """One picture on stdout; one line and the newest happenings where that is no terminal."""
+    console = Console()
+    if console.is_terminal:
+        console.print(screen(view, happenings))
+        return
+    for line in (plain_line(view), *map(happening_line, happenings)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def plain_line(progress: Progress) -> str:
-    """The rollout in one line, for a log or a terminal that cannot be drawn on."""
-    away = Counter(host.state for host in progress.hosts)
-    parts = [
-        f"{duration(progress.elapsed_s)} {progress.state}",
-        f"hosts {progress.hosts_fixed}/{progress.hosts_to_fix} fixed",
-        f"{away[HostState.DRAINING]} draining",
-        f"{away[HostState.REBOOTING]} rebooting",
-        f"moves {progress.moves_done}/{progress.moves_planned}",
-        f"{_moving(progress.in_flight)} in flight",
-        f"left {duration(progress.left_s)}",
-    ]
-    if progress.crashed:
-        parts.append(f"{len(progress.crashed)} crashed")
-    if progress.hold:
-        parts.append(f"held: {progress.hold.reason}")
-    return ", ".join(parts)
+def look(held: Store, rollout_id: str) -> tuple[Progress, list[Happening]]:
+    """The rollout as it is now. Raises NoRollout and redis errors."""
+    view = progress(held.book(rollout_id), datetime.now(UTC))
+    return view, held.happenings(rollout_id, NEWEST)
 
 
-def happening_line(happening: Happening) -> str:
-    """One line of the event log."""
-    return f"{happening.at:%H:%M:%S} {happening.kind}: {happening.text}"
-
-
-def screen(progress: Progress, happenings: Sequence[Happening], lines: int = 40) -> RenderableType:
-    """The whole picture; `lines` is how high the terminal is."""
-    parts: list[RenderableType] = [headline(progress)]
-    if progress.hold:
-        parts.append(Text(f"held by {progress.hold.by}: {progress.hold.reason}", "bold red"))
-    parts += [_guests(progress), Text(), _bars(progress), Text(), _hosts(progress.hosts), Text()]
-    rows = max(3, min(8, lines - len(progress.waves) - 20))
-    parts.append(_flights(progress, rows))
-    notable = [one for one in happenings if one.kind not in QUIET][-max(3, rows - 1) :]
-    body = "\n".join(happening_line(one) for one in notable)
-    parts.append(Panel(Text(body, overflow="ellipsis", no_wrap=True), title="what happened"))
-    return Group(*parts)
-
-
-def _bars(progress: Progress) -> Table:
-    table = Table.grid(padding=(0, 2))
-    words = f"{progress.moves_done}/{progress.moves_planned} moves"
-    _bar(table, "all", progress.hosts_fixed, progress.hosts_to_fix, words)
-    for wave in progress.waves:
-        _bar(table, f"wave {wave.number}", wave.fixed, wave.hosts, _wave_line(wave))
-    return table
-
-
-def _bar(table: Table, name: str, done: int, total: int, words: str) -> None:
-    bar = ProgressBar(total=max(1, total), completed=done, width=BAR_WIDTH)
-    line = Text(words, no_wrap=True, overflow="ellipsis")
-    table.add_row(Text(name, "bold"), bar, f"{done}/{total} hosts", line)
-
-
-def _guests(progress: Progress) -> Text:
-    parts = [
-        f"{len(progress.down)} shut down for a reboot",
-        f"{len(progress.given_up)} that cannot be moved",
-        f"{len(progress.crashed)} crashed",
-    ]
-    return Text(f"guests: {', '.join(parts)}", no_wrap=True, overflow="ellipsis")
-
-
-def _wave_line(wave: WaveView) -> str:
-    parts = [f"{wave.moves_done}/{wave.moves} moves"]
-    for number, word in (
-        (wave.draining, "draining"),
-        (wave.rebooting, "rebooting"),
-        (wave.blocked, "blocked"),
-    ):
-        if number:
-            parts.append(f"{number} {word}")
-    return ", ".join(parts)
-
-
-def _hosts(hosts: Sequence[HostRecord]) -> RenderableType:
-    if len(hosts) > HOSTS_SHOWN:
-        counts = Counter(host.state for host in hosts)
-        return Text(", ".join(f"{counts[state]} {state}" for state in HostState if counts[state]))
-    by_pool: dict[str, list[HostRecord]] = {}
-    for host in hosts:
-        by_pool.setdefault(host.pool, []).append(host)
-    return Group(*(Columns(map(_host, pool)) for pool in by_pool.values()))
-
-
-def _host(host: HostRecord) -> Text:
-    sign, style = HOST_LOOK[host.state]
-    return Text(f"{sign} {host.name}", "bold red" if host.silent else style)
-
-
-def _moving(steps: Iterable[StepView]) -> int:
-    return sum(step.kind is Kind.MOVE for step in steps)
-
-
-def _flights(progress: Progress, rows: int) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    steps = [step for step in progress.in_flight if step.kind is not Kind.REBOOT]
-    for step in steps[:rows]:
-        where = f"{step.host} → {step.destination}" if step.destination else step.host
-        table.add_row(str(step.kind), step.guest or "", where, duration(step.since_s), step.state)
-    if len(steps) > rows:
-        table.add_row(f"and {len(steps) - rows} more")
-    for _ in range(rows + 1 - table.row_count):  # so that the picture does not jump
-        table.add_row("")
-    return Panel(table, title=f"{_moving(progress.in_flight)} moves in flight")
+def show_until_ended(held: Store, rollout_id: str) -> None:
+    """Draw it until it has ended; Ctrl-C only stops the drawing. Raises redis errors."""
+    with Pictures(Console()) as pictures:
+        try:
+            while True:
+                view, happenings = look(held, rollout_id)
+                pictures.show(view, happenings, time.monotonic())
+                if view.state in ENDED:
+                    return
+                time.sleep(DRAWN_EVERY_S)
+        except KeyboardInterrupt:
+            pictures.say(f"detached; rollout {rollout_id} goes on without us")

@@ -82,6 +82,11 @@ class Controller:
         self._sent_s: dict[str, float] = {}
         self._missing_s: dict[str, float] = {}
 
+    def take_inventory(self, inventory: Inventory) -> None:
+        """Use another inventory from now on."""
+        self.inventory = inventory
+        self.desk.take_inventory(inventory)
+
     def tick(self) -> None:
         """One round over all rollouts. Raises redis errors; the caller waits and calls again."""
         self.desk.refresh()
@@ -91,12 +96,6 @@ class Controller:
             except Conflict:
                 self.parts.log(f"rollout {rollout_id} was written by somebody else: read again")
                 del self.books[rollout_id]
-
-    def forget(self) -> None:
-        """After an error: trust nothing that is only in memory."""
-        self.books.clear()
-        self.looks.forget()
-        self._sent_s.clear()
 
     def _lead(self, rollout_id: str) -> None:
         book = self.books.get(rollout_id)

@@ -50,8 +50,3 @@ class Looks:
         """The answer was used: the next call asks anew."""
         self._asked.pop(purpose, None)
         self._since_s.pop(purpose, None)
-
-    def forget(self) -> None:
-        """Ask everything anew."""
-        self._asked.clear()
-        self._since_s.clear()

@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.wire import Kind
-from scheduler.cli_common import plain
 from scheduler.progress import Progress, StepView, WaveView
 from scheduler.rollout import Happening, HostRecord, HostState, RolloutState
+from scheduler.text import plain
 
 HOST_LOOK = {
     HostState.WAITING: ("·", "dim"),

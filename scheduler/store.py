@@ -180,6 +180,14 @@ class Store:
         raw = cast("dict[bytes, bytes]", self.client.hgetall(keys.control(rollout_id)))
         return {_text(name): _text(value) for name, value in raw.items()}
 
+    def inventory(self) -> bytes | None:
+        """The document that was applied last, or None."""
+        return cast("bytes | None", self.client.get("xr:inventory"))
+
+    def apply_inventory(self, document: bytes) -> None:
+        """Keep a document that was checked."""
+        self.client.set("xr:inventory", document)
+
     def happenings(self, rollout_id: str, newest: int) -> list[Happening]:
         """The newest lines of the event log, oldest first."""
         raw = self.client.xrevrange(f"{_base(rollout_id)}:events", count=newest)
@@ -193,10 +201,14 @@ class Store:
             host, owner = (_text(part) for part in answer)
             raise Taken(f"host {host} belongs to rollout {owner}, which has not ended")
 
+    def owners(self) -> dict[str, str]:
+        """Which rollout may touch which host."""
+        raw = cast("dict[bytes, bytes]", self.client.hgetall("xr:owner"))
+        return {_text(host): _text(owner) for host, owner in raw.items()}
+
     def disown(self, rollout_id: str) -> None:
         """Give the hosts of an ended rollout free."""
-        owners = cast("dict[bytes, bytes]", self.client.hgetall("xr:owner"))
-        mine = [name for name, owner in owners.items() if _text(owner) == rollout_id]
+        mine = [name for name, owner in self.owners().items() if owner == rollout_id]
         if mine:
             self.client.hdel("xr:owner", *mine)
 

@@ -1,0 +1,5 @@
+"""`python -m scheduler …` is `xenroll …`."""
+
+from scheduler.cli import main
+
+main()

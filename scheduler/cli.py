@@ -1,0 +1,72 @@
+"""The command `xenroll`: its sub-commands, loaded only when they are the one that was called.
+
+Loading all of them costs more than planning a fleet of a thousand hosts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+
+def _offline(app: typer.Typer) -> None:
+    from scheduler import cli_plan
+
+    cli_plan.register(app)
+
+
+def _rollout(app: typer.Typer) -> None:
+    from scheduler import cli_rollout
+
+    app.add_typer(cli_rollout.app, name="rollout")
+
+
+def _fleet(app: typer.Typer) -> None:
+    from scheduler import cli_fleet
+
+    app.add_typer(cli_fleet.hosts, name="host")
+    app.add_typer(cli_fleet.guests, name="guest")
+    app.add_typer(cli_fleet.inventory, name="inventory")
+
+
+def _controller(app: typer.Typer) -> None:
+    from scheduler import cli_controller
+
+    cli_controller.register(app)
+
+
+PARTS: dict[str, Callable[[typer.Typer], None]] = {
+    "plan": _offline,
+    "check": _offline,
+    "rollout": _rollout,
+    "host": _fleet,
+    "guest": _fleet,
+    "inventory": _fleet,
+    "controller": _controller,
+}
+"""Which part brings which command."""
+
+
+def build(command: str | None = None) -> typer.Typer:
+    """The program with the part that this command needs, or with all of them."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="Roll a fleet of Xen hosts onto a fixed hypervisor, guest by guest.",
+    )
+    app.callback()(_root)
+    wanted = PARTS.get(command or "")
+    for part in [wanted] if wanted else dict.fromkeys(PARTS.values()):
+        part(app)
+    return app
+
+
+def _root() -> None:
+    """Keeps the sub-commands sub-commands even where a part brings a single one."""
+
+
+def main() -> None:
+    """The console entry."""
+    build(sys.argv[1] if len(sys.argv) > 1 else None)()

@@ -1,0 +1,84 @@
+"""What the commands share: exit codes, one clear line for an error, texts that cannot do harm."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import NoReturn
+
+import typer
+from redis.exceptions import RedisError
+
+from scheduler.inventory import Inventory, InventoryError, load_inventory
+from scheduler.link import Away, quick
+from scheduler.settings import Settings
+from scheduler.store import NoRollout, Store
+from scheduler.text import plain
+
+
+class Exit(IntEnum):
+    """What a command's exit code says."""
+
+    DONE = 0
+    REFUSED = 1  # it makes no sense in this state
+    BAD_INPUT = 2  # an unknown name, a broken file
+    BLOCKED = 3  # planned, but some hosts are blocked
+    NO_PLAN = 4  # nothing can be planned
+    INTERNAL = 5  # a defect of xenroll
+    AWAY = 6  # Redis does not answer
+
+
+def fail(code: Exit, lines: str | Sequence[str]) -> NoReturn:
+    """End with these lines on stderr."""
+    for line in [lines] if isinstance(lines, str) else lines:
+        print(f"xenroll: {plain(line)}", file=sys.stderr)
+    raise typer.Exit(int(code))
+
+
+@contextmanager
+def store() -> Iterator[Store]:
+    """The store that the environment names; ends the command with one line when it is away."""
+    try:
+        yield Store(quick(Settings().redis_url), f"cli-{os.getpid()}")
+    except Away as error:
+        fail(Exit.AWAY, str(error))
+    except RedisError as error:
+        fail(Exit.AWAY, f"Redis stopped answering: {error}")
+    except NoRollout as error:
+        fail(Exit.BAD_INPUT, f"no rollout {error}; see `xenroll rollout list`")
+
+
+def inventory_of(held: Store) -> Inventory:
+    """The inventory that was applied; ends the command where there is none."""
+    raw = held.inventory()
+    if raw is None:
+        fail(Exit.BAD_INPUT, "no inventory yet; apply one with `xenroll inventory apply FILE`")
+    try:
+        return load_inventory(raw)
+    except InventoryError as error:
+        fail(Exit.BAD_INPUT, [f"inventory: {line}" for line in error.problems])
+
+
+def person() -> str:
+    """Who gives the command."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def the_rollout(held: Store, rollout_id: str | None) -> str:
+    """The id given, or that of the newest rollout; ends the command where there is none."""
+    ids = held.ids()
+    if not ids and rollout_id is None:
+        fail(Exit.BAD_INPUT, "there is no rollout yet; start one with `xenroll rollout start`")
+    if rollout_id is not None and rollout_id not in ids:
+        known = f"; there are {', '.join(ids[-5:])}" if ids else "; there is none yet"
+        fail(Exit.BAD_INPUT, f"no rollout {rollout_id}{known}")
+    return rollout_id or ids[-1]
+
+

@@ -1,0 +1,187 @@
+"""`xenroll rollout …`: start, list, status, pause, resume, abort, report."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from agents.wire import Wanted
+from scheduler.cli_common import Exit, fail, inventory_of, person, store, the_rollout
+from scheduler.rollout import ENDED, Rollout, RolloutState
+from scheduler.store import Store
+from scheduler.text import plain
+
+app = typer.Typer(no_args_is_help=True, help="Start, watch, pause and end rollouts.")
+
+RolloutId = Annotated[
+    str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; the newest if left out.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the change.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command()
+def start(
+    advisory: Annotated[str, typer.Argument(help="What it is for, such as XSA-469.")],
+    fixed_build: Annotated[
+        list[str], typer.Option(help="Build id of a fixed hypervisor; give each that counts.")
+    ],
+    xen_after: Annotated[
+        str | None, typer.Option(help="Xen's major.minor after the reboot, if it changes.")
+    ] = None,
+    without_host: Annotated[
+        list[str] | None, typer.Option(help="Leave this host out; may be given again.")
+    ] = None,
+    accept_blocked: Annotated[
+        bool, typer.Option("--accept-blocked", help="Start although some hosts are blocked.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only.")] = False,
+    reason: Reason = "",
+) -> None:
+    """Look at every host, plan the rollout, write it down; the controller carries it out."""
+    from scheduler.launch import Wish
+
+    wish = Wish(
+        advisory=advisory,
+        fixed_builds=tuple(fixed_build),
+        by=person(),
+        xen_after=xen_after,
+        without_hosts=tuple(without_host or ()),
+        reason=reason,
+    )
+    with store() as held:
+        _start(held, wish, accept_blocked=accept_blocked, dry_run=dry_run)
+
+
+def _start(held: Store, wish: object, *, accept_blocked: bool, dry_run: bool) -> None:
+    from scheduler.fleet_view import FleetDoubt
+    from scheduler.launch import Wish, begin, draw
+    from scheduler.planned import blocked_reasons
+    from scheduler.planning import PlanBroken
+    from scheduler.settings import Settings
+    from scheduler.store import Conflict, Taken
+
+    assert isinstance(wish, Wish)
+    try:
+        drawn = draw(held.client, inventory_of(held), wish, Settings().look_wait_s)
+        blocked = blocked_reasons(drawn.planned.plan)
+        _show_plan(drawn.planned.plan.summary.moves, drawn.planned.plan.summary.makespan_s, blocked)
+        if blocked and not accept_blocked and not dry_run:
+            fail(Exit.BLOCKED, "nothing was started; --accept-blocked starts it for the others")
+        if not dry_run:
+            rollout = begin(held, drawn)
+            typer.echo(f"rollout {rollout.id} started: {rollout.hosts_in_scope} hosts in scope")
+    except FleetDoubt as doubt:
+        fail(Exit.NO_PLAN, ["nothing was started:", *doubt.problems[:20]])
+    except PlanBroken as broken:
+        fail(Exit.INTERNAL, f"nothing was started; the checker refuses the plan: {broken}")
+    except (Taken, Conflict) as error:
+        fail(Exit.REFUSED, f"nothing was started: {error}")
+    if blocked:
+        raise typer.Exit(int(Exit.BLOCKED))
+
+
+def _show_plan(moves: int, makespan_s: float, blocked: dict[str, str]) -> None:
+    typer.echo(f"planned: {moves} moves, about {makespan_s / 60:.0f} minutes")
+    for host, why in sorted(blocked.items()):
+        typer.echo(plain(f"blocked: {host}: {why}"))
+
+
+@app.command(name="list")
+def list_(as_json: AsJson = False) -> None:
+    """Every rollout, the newest last."""
+    with store() as held:
+        heads = [held.head(rollout_id) for rollout_id in held.ids()]
+    if as_json:
+        typer.echo(json.dumps([head.model_dump(mode="json") for head in heads], indent=2))
+        return
+    for head in heads:
+        why = f"  {head.hold.reason}" if head.hold else ""
+        typer.echo(plain(f"{head.id:24} {head.state:10} {head.created_at:%Y-%m-%d %H:%M}{why}"))
+
+
+@app.command()
+def status(
+    rollout: RolloutId = None,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow it until it ends; Ctrl-C only detaches.")
+    ] = False,
+) -> None:
+    """How far a rollout has come, and what holds it."""
+    from scheduler.progress import progress
+    from scheduler.show import show_once, show_until_ended
+
+    with store() as held:
+        rollout_id = the_rollout(held, rollout)
+        if watch:
+            show_until_ended(held, rollout_id)
+            return
+        view = progress(held.book(rollout_id), datetime.now(UTC))
+        if as_json:
+            typer.echo(view.model_dump_json(indent=2))
+        else:
+            show_once(view, held.happenings(rollout_id, 30))
+
+
+@app.command()
+def pause(rollout: RolloutId = None, reason: Reason = "") -> None:
+    """No new step from this moment; running ones end. Works without the controller."""
+    _want(rollout, Wanted.PAUSE, reason)
+
+
+@app.command()
+def resume(rollout: RolloutId = None, reason: Reason = "") -> None:
+    """Go on after a pause, or after a doubt that a person has looked into."""
+    _want(rollout, Wanted.RUN, reason)
+
+
+@app.command()
+def abort(rollout: RolloutId = None, reason: Reason = "") -> None:
+    """No new step, for good; running ones end, and closed hosts are opened again."""
+    _want(rollout, Wanted.ABORT, reason)
+
+
+def _want(rollout: str | None, wanted: Wanted, reason: str) -> None:
+    with store() as held:
+        head = held.head(the_rollout(held, rollout))
+        _refuse(head, wanted, held.control(head.id).get("wanted"))
+        if not held.want(head.id, wanted, person(), reason, datetime.now(UTC)):
+            fail(Exit.REFUSED, f"rollout {head.id} is being aborted: it cannot be resumed")
+    said = {
+        Wanted.PAUSE: "paused: no new step starts from now on; running ones end",
+        Wanted.RUN: "resumed",
+        Wanted.ABORT: "aborted: no new step starts; closed hosts open when running ones have ended",
+    }
+    typer.echo(f"rollout {head.id} {said[wanted]}")
+
+
+def _refuse(head: Rollout, wanted: Wanted, now_wanted: str | None) -> None:
+    if head.state in ENDED:
+        fail(Exit.REFUSED, f"rollout {head.id} has ended ({head.state}): nothing to {wanted}")
+    if wanted is Wanted.PAUSE and now_wanted == Wanted.PAUSE:
+        fail(Exit.REFUSED, f"rollout {head.id} is {head.state} already")
+    waiting = (RolloutState.PAUSED, RolloutState.STOPPED)
+    if wanted is Wanted.RUN and now_wanted == Wanted.RUN and head.state not in waiting:
+        fail(Exit.REFUSED, f"rollout {head.id} is {head.state}: there is nothing to resume")
+
+
+@app.command()
+def report(rollout: RolloutId = None, as_json: AsJson = False) -> None:
+    """What moved how often, what is held and why, what crashed, how long it took."""
+    from rich.console import Console
+
+    from scheduler.account import account
+    from scheduler.progress import progress
+    from scheduler.show_report import report as rendered
+
+    with store() as held:
+        book = held.book(the_rollout(held, rollout))
+    now = datetime.now(UTC)
+    if as_json:
+        typer.echo(account(book, now).model_dump_json(indent=2))
+    else:
+        Console().print(rendered(book, progress(book, now)))

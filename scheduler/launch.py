@@ -1,0 +1,117 @@
+"""Starting a rollout: fresh looks at every host, a checked plan, and everything written first."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import redis
+
+from agents.wire import Report
+from planner.fleet import Policy
+from scheduler.desk import Desk
+from scheduler.fleet_view import FleetDoubt, Scope
+from scheduler.inventory import Inventory
+from scheduler.limits import Limits
+from scheduler.planned import Planned, Request, hosts_of, new_rollout, steps_of
+from scheduler.planning import plan_fleet
+from scheduler.rollout import Change, Happening, Rollout
+from scheduler.store import Store
+
+POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks for."""
+
+    advisory: str
+    fixed_builds: tuple[str, ...]
+    by: str
+    xen_after: str | None = None
+    without_hosts: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A plan that could be started now."""
+
+    wish: Wish
+    planned: Planned
+    document: bytes
+    at: datetime
+    hosts: tuple[str, ...] = field(default=())
+
+
+def fresh_reports(
+    client: redis.Redis, inventory: Inventory, hosts: Sequence[str], wait_s: float
+) -> list[Report]:
+    """Reports that began after this call. Raises FleetDoubt naming the hosts that did not answer.
+
+    With `wait_s` counted from now; nothing is ordered.
+    """
+    desk = Desk(client, inventory, time.monotonic, Limits().stale_after_s)
+    desk.refresh()
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    asked = {host: desk.ask(host, now_ms) for host in hosts}
+    end_s = time.monotonic() + wait_s
+    while True:
+        desk.refresh()
+        missing = [host for host, number in asked.items() if desk.answer(host, number) is None]
+        if not missing:
+            return [report for host in hosts if (report := desk.newest(host))]
+        if time.monotonic() > end_s:
+            raise FleetDoubt([f"{why_silent(desk, host)}: is its agent up?" for host in missing])
+        time.sleep(POLL_S)
+
+
+def why_silent(desk: Desk, host: str) -> str:
+    """Why a host's look is missing, in words."""
+    why = desk.report(host)
+    return why if isinstance(why, str) else f"{host} did not look when asked to"
+
+
+def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -> Draw:
+    """Look at the fleet and plan it; nothing is written. Raises FleetDoubt, PlanBroken."""
+    known = [host.name for host in inventory.hosts]
+    unknown = [name for name in wish.without_hosts if name not in known]
+    if unknown:
+        raise FleetDoubt([f"no host {name} in the inventory" for name in unknown])
+    hosts = [name for name in known if name not in wish.without_hosts]
+    reports = fresh_reports(client, inventory, hosts, wait_s)
+    policy = inventory.policy
+    if wish.xen_after is not None:
+        policy = Policy.model_validate(policy.model_dump() | {"xen_after": wish.xen_after})
+    now = datetime.now(UTC)
+    planned, document = plan_fleet(reports, inventory, Scope(wish.fixed_builds, policy), now)
+    return Draw(wish, planned, document, now, tuple(hosts))
+
+
+def begin(store: Store, drawn: Draw) -> Rollout:
+    """Write the rollout down; the controller takes it from there. Raises Taken, Conflict."""
+    wish = drawn.wish
+    rollout_id = free_id(wish.advisory, store.ids())
+    request = Request(rollout_id, wish.advisory, wish.fixed_builds, wish.by, drawn.at)
+    rollout = new_rollout(request, drawn.planned)
+    started = Happening(at=drawn.at, kind="created", text=f"by {wish.by}: {wish.reason}")
+    change = Change(
+        rollout=rollout,
+        steps=steps_of(drawn.planned.plan, rollout.generation),
+        hosts=hosts_of(drawn.planned),
+        happenings=(started,),
+    )
+    store.create(rollout, drawn.planned, drawn.document, change)
+    return rollout
+
+
+def free_id(advisory: str, taken: Sequence[str]) -> str:
+    """A short id from the advisory's name: `XSA-469` gives `xsa-469`, then `xsa-469-2`."""
+    base = re.sub(r"[^a-z0-9]+", "-", advisory.lower()).strip("-")[:40] or "rollout"
+    number = 1
+    while (name := base if number == 1 else f"{base}-{number}") in taken:
+        number += 1
+    return name

@@ -1,0 +1,25 @@
+"""What a control node is told by its environment; the only place that reads it.
+
+Every name begins with `XENROLL_`: `XENROLL_REDIS_URL`, `XENROLL_TICK_S`,
+`XENROLL_LIMITS__STALE_AFTER_S` and so on.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from scheduler.limits import Limits
+
+
+class Settings(BaseSettings):
+    """A control node's settings, with their defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="XENROLL_", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    tick_s: float = Field(default=0.5, gt=0, le=60)
+    look_wait_s: float = Field(default=20.0, gt=0)  # for fresh looks when a rollout is started
+    limits: Limits = Limits()

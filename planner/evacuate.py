@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from planner.arrays import MOVE, Arrays, arrays_of
+from planner.arrays import arrays_of
 from planner.assemble import steps_of, waves_of
 from planner.blocked import blocked_of
+from planner.bounds import Bounds, bounds_of
 from planner.fleet import Fleet
 from planner.grow import Grower, Recipe
 from planner.needs import Drafting
@@ -23,8 +24,8 @@ def plan_rollout(fleet: Fleet, fleet_sha256: str, options: PlanOptions) -> Plan:
     """
     began_s = options.clock()
     arrays = arrays_of(fleet)
-    least_moves = _least_moves(arrays)
-    extra = int(least_moves * fleet.policy.extra_moves + 1e-9)
+    bounds = bounds_of(arrays)
+    extra = bounds.moves_allowed - bounds.evacuated
     grower = Grower(arrays, Recipe(extra, options.seed_hosts))
     state = grower.run()
     waves = grower.waves()
@@ -32,25 +33,21 @@ def plan_rollout(fleet: Fleet, fleet_sha256: str, options: PlanOptions) -> Plan:
     starts_s, ends_s = schedule(arrays, drafts)
     steps = steps_of(arrays, drafts, starts_s, ends_s)
     blocked = blocked_of(state)
-    summary = _summary(steps, len(blocked), least_moves, options.clock() - began_s)
+    unmoved = [host for host in range(len(arrays.hosts)) if arrays.reboot[host] and not state.is_open[host]]
+    bounds = bounds_of(arrays, unmoved) if unmoved else bounds
+    summary = _summary(steps, len(blocked), bounds, options.clock() - began_s)
     return Plan(fleet_sha256, waves_of(arrays, waves), steps, blocked, summary)
 
 
-def _least_moves(arrays: Arrays) -> int:
-    """Every movable guest of a host to reboot leaves it at least once."""
-    return sum(
-        kind == MOVE and arrays.reboot[host] and not arrays.held[host]
-        for kind, host in zip(arrays.guest_kind, arrays.guest_host, strict=True)
-    )
-
-
-def _summary(steps: tuple[Step, ...], blocked: int, least_moves: int, planning_s: float) -> Summary:
+def _summary(
+    steps: tuple[Step, ...], blocked: int, bounds: Bounds, planning_s: float
+) -> Summary:
     moved = [step.guest for step in steps if step.kind is StepKind.MOVE]
     return Summary(
         moves=len(moved),
-        moves_lower_bound=least_moves if not blocked else 0,
+        moves_lower_bound=bounds.moves,
         makespan_s=max((step.end_s for step in steps), default=0.0),
-        makespan_lower_bound_s=0.0,
+        makespan_lower_bound_s=bounds.makespan_s(len(moved)),
         hosts_rebooted=sum(step.kind is StepKind.REBOOT for step in steps),
         hosts_blocked=blocked,
         guests_moved=len(set(moved)),

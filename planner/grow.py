@@ -7,14 +7,22 @@ return of one host and the emptying of the next (`planner.place` finds the earli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from planner.arrays import RESTART, Arrays, Bools
+import numpy as np
+
+from planner.arrays import Arrays, Bools
 from planner.away import Away
 from planner.needs import WaveHosts
-from planner.place import Inbound, Placement, Placer, weights_of
+from planner.opening import openings
+from planner.order import bulk, drain_s, fullness, ground_of, has_restarts
+from planner.place import Inbound, Parking, Placement, Placer, weights_of
 from planner.state import State
+
+# So many hosts are tried when one has to be emptied with extra moves, those with fewest guests.
+_FORCED_TRIES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +30,18 @@ class Recipe:
     """The choices that a portfolio varies. The result depends on nothing else.
 
     `extra` is how many moves may go to hosts still to reboot for speed (more only where nothing
-    else empties any host); `seeds` is the number of hosts emptied so at the start (None: as many
-    as `extra` pays for).
+    else empties any host); `seeds` fixes the number of hosts emptied so at the start; `opening`
+    is the place of the opening in the look-ahead's list. `fit_s`: see `Weights`. `bulk`: how much
+    larger hosts come later; `late_s`: a host that waits longer than this for others to return
+    shows that room is not scarce, and lets the hosts that take longest to empty go first.
     """
 
     extra: int
     seeds: int | None = None
-    fit_s: float = 200.0
-    long_first: bool = True
+    opening: int = 0
+    fit_s: float = 100.0
+    bulk: float = 0.05
+    late_s: float = 300.0
 
 
 Unlock = Callable[[State, list[int]], int | None]
@@ -37,7 +49,11 @@ Unlock = Callable[[State, list[int]], int | None]
 
 
 class Grower:
-    """Builds the sequence of a plan for the whole fleet."""
+    """Builds the sequence of a plan for the whole fleet.
+
+    `parked` counts the extra moves; `last_s` is the estimate of the makespan; `waiting` are the
+    hosts of each pool still to be emptied, `longest` the same with the longest to empty first.
+    """
 
     def __init__(self, arrays: Arrays, recipe: Recipe, unlock: Unlock | None = None) -> None:
         self.arrays = arrays
@@ -52,17 +68,18 @@ class Grower:
         self.last_s = 0.0
         self.wave_hosts: list[list[int]] = [[]]
         self.gates: list[bool] = []
+        waits = np.flatnonzero(~self.state.is_open & ~self.state.barred).tolist()
         self.waiting: list[list[int]] = [[] for _ in arrays.pool_slices]
-        for host, reboot in enumerate(arrays.reboot):
-            if reboot and not self.state.barred[host]:
-                self.waiting[arrays.host_pool[host]].append(host)
+        for host in waits:
+            self.waiting[arrays.host_pool[host]].append(host)
+        self.longest: list[list[int]] = [list(hosts) for hosts in self.waiting]
         self.pool_s = [0.0] * len(self.waiting)
-        self.late = [False] * len(self.waiting)
+        self.is_late = [False] * len(self.waiting)
 
-    def run(self, canary: Iterable[int] = ()) -> State:
+    def run(self, canary: Sequence[int] = ()) -> State:
         """The whole sequence; hosts that could not be emptied are left in `waiting`."""
-        self._canary(list(canary))
-        self._seed()
+        self._canary(canary)
+        self._open()
         self._sort()
         pools = {pool for pool, hosts in enumerate(self.waiting) if hosts}
         while pools:
@@ -81,24 +98,23 @@ class Grower:
 
     def commit(self, placement: Placement) -> None:
         """Put the placement into the sequence, and its times into the estimate."""
-        host = placement.host
+        host, policy = placement.host, self.arrays.policy
         for guest, destination, end_s in placement.moves:
             self.state.move(guest, destination, host)
             self.inbound.book(destination, end_s)
         self.parked += placement.parked
         ready_s = max(placement.drained_s, self.base_s)
-        kinds = self.arrays.guest_kind
-        if any(kinds[guest] == RESTART for guest in self.state.guests_on[host]):
-            ready_s += self.arrays.policy.stop_s
+        if has_restarts(self.state, host):
+            ready_s += policy.stop_s
         start_s = self.away.book(host, ready_s)
         self.state.reboot(host)
-        back_s = start_s + self.arrays.policy.reboot_s
-        self.inbound.open_from(host, back_s)
-        self.last_s = max(self.last_s, back_s)
+        self.inbound.open_from(host, start_s + policy.reboot_s)
+        self.last_s = max(self.last_s, start_s + policy.reboot_s)
         pool = self.arrays.host_pool[host]
         self.waiting[pool].remove(host)
+        self.longest[pool].remove(host)
         self.pool_s[pool] = start_s
-        self.late[pool] = start_s > ready_s + 1.0
+        self.is_late[pool] = start_s > ready_s + self.recipe.late_s
         self._count_wave(host)
 
     def _count_wave(self, host: int) -> None:
@@ -106,9 +122,9 @@ class Grower:
         self.wave_hosts[-1].append(host)
         is_canary = len(self.wave_hosts) == 1 and policy.canary_hosts > 0
         if not is_canary and len(self.wave_hosts[-1]) >= policy.wave_hosts:
-            self.close_wave(gate=policy.gates == "every")
+            self._close_wave(gate=policy.gates == "every")
 
-    def close_wave(self, gate: bool) -> None:
+    def _close_wave(self, gate: bool) -> None:
         """What comes now belongs to a new wave, after the return of all hosts where gated."""
         self.wave_hosts.append([])
         self.gates.append(gate)
@@ -117,74 +133,59 @@ class Grower:
 
     # -- phases --------------------------------------------------------------------------------
 
-    def _canary(self, chosen: list[int]) -> None:
+    def _canary(self, chosen: Sequence[int]) -> None:
         policy = self.arrays.policy
-        if policy.canary_hosts == 0 or not any(self.waiting):
+        if policy.canary_hosts == 0:
             return
         for host in chosen:
-            placement = self.placer.place(host, 0.0, self._parks(host))
+            placement = self.placer.place(host, 0.0, Parking(self._parks([host])))
             if placement is not None:
                 self.commit(placement)
-        if not self.wave_hosts[0]:
-            for pool, hosts in enumerate(self.waiting):
-                if hosts and self._force(pool):
-                    break
+        for pool, hosts in enumerate(self.waiting):
+            if not self.wave_hosts[0] and hosts:
+                self._force(pool)
         if self.wave_hosts[0]:
-            self.close_wave(gate=policy.gates != "none")
+            self._close_wave(gate=policy.gates != "none")
 
-    def _seed(self) -> None:
-        """Empty hosts onto others still to reboot while the budget lasts, the cheapest first."""
-        hosts = sorted((h for pool in self.waiting for h in pool), key=self._seed_cost)
-        seeds = 0
-        for host in hosts:
-            if self.recipe.seeds is not None and seeds >= self.recipe.seeds:
-                break
-            left = self.recipe.extra - self.parked
-            if left <= 0:
-                break
-            parks = self._parks(host)
-            placement = self.placer.place(host, self.base_s, parks, open_by_s=self.base_s)
-            if placement is not None and placement.parked <= left:
-                self.commit(placement)
-                seeds += 1
+    def _open(self) -> None:
+        """Spend the extra moves of the recipe where the look-ahead says."""
+        budget, hosts = self.recipe.extra - self.parked, sum(map(len, self.waiting))
+        for pool, waiting in enumerate(self.waiting):
+            if waiting and (budget > 0 or self.recipe.seeds):
+                share = len(waiting) / hosts
+                self._open_pool(pool, int(budget * share), math.ceil(self.arrays.max_away * share))
 
-    def _seed_cost(self, host: int) -> tuple[float, float]:
-        guests = self.state.movable(host)
-        return len(guests) / max(1, self.arrays.limit_mib[host]), self._drain_s(host)
+    def _open_pool(self, pool: int, extra: int, away: int) -> None:
+        found = openings(ground_of(self.placer, pool, away), extra, self.recipe.seeds)
+        chosen = found[min(self.recipe.opening, len(found) - 1)]
+        parks = self._parks(chosen.seeds + chosen.lifts)
+        limit = self.parked + extra if self.recipe.seeds is None else 10**9
+        for host in chosen.seeds:
+            self._spend(self.placer.place(host, self.base_s, Parking(parks), self.base_s), limit)
+        lift = Parking(parks, chosen.large, chosen.large)
+        for host in chosen.lifts:
+            self._spend(self.placer.place(host, self.base_s, lift), limit)
 
-    def _parks(self, host: int) -> Bools:
+    def _spend(self, placement: Placement | None, limit: int) -> None:
+        if placement is not None and self.parked + placement.parked <= limit:
+            self.commit(placement)
+
+    def _parks(self, but: list[int]) -> Bools:
         parks: Bools = ~self.state.is_open & ~self.state.barred
-        parks[host] = False
+        parks[but] = False
         return parks
 
     def _sort(self) -> None:
-        for hosts in self.waiting:
-            hosts.sort(key=lambda host: (self._fullness(host), self._drain_s(host), host))
-
-    def _fullness(self, host: int) -> float:
-        """Room that emptying takes per room that it brings, in the scarcer resource."""
-        arrays, state = self.arrays, self.state
-        stays = [guest for guest in state.guests_on[host] if arrays.guest_kind[guest] == RESTART]
-        goes = state.movable(host)
-        return max(
-            sum(size[guest] for guest in goes)
-            / max(1, limit[host] - sum(size[guest] for guest in stays))
-            for size, limit in (
-                (arrays.guest_mib, arrays.take_mib),
-                (arrays.guest_vcpus, arrays.limit_vcpus),
-            )
-        )
-
-    def _drain_s(self, host: int) -> float:
-        seconds = [self.arrays.guest_move_s[guest] for guest in self.state.movable(host)]
-        return sum(seconds) / self.arrays.policy.max_moves_out_per_host
+        state, recipe, weights = self.state, self.recipe, self.placer.weights
+        drains_s = {host: drain_s(state, host) for hosts in self.waiting for host in hosts}
+        for hosts, longest in zip(self.waiting, self.longest, strict=True):
+            keys = {h: fullness(state, h) + recipe.bulk * bulk(state, h, weights) for h in hosts}
+            hosts.sort(key=lambda host: (keys[host], drains_s[host], host))
+            longest.sort(key=lambda host: (-drains_s[host], host))
 
     def _grow(self, pool: int) -> bool:
         """Empty one more host of the pool without any extra move; False where none fits."""
-        hosts = self.waiting[pool]
-        if self.late[pool] and self.recipe.long_first:
-            hosts = sorted(hosts, key=self._drain_s, reverse=True)
-        for host in hosts:
+        for host in self.longest[pool] if self.is_late[pool] else self.waiting[pool]:
             placement = self.placer.place(host, self.base_s)
             if placement is not None:
                 self.commit(placement)
@@ -195,8 +196,9 @@ class Grower:
         """Empty the host that takes the fewest extra moves, whatever the budget."""
         best: Placement | None = None
         hosts = sorted(self.waiting[pool], key=lambda host: (len(self.state.movable(host)), host))
-        for host in hosts[:200]:
-            placement = self.placer.place(host, self.base_s, self._parks(host))
+        for host in hosts[:_FORCED_TRIES]:
+            parking = Parking(self._parks([host]))
+            placement = self.placer.place(host, self.base_s, parking)
             if placement is not None and (best is None or placement.parked < best.parked):
                 best = placement
                 if best.parked == 0:

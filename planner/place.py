@@ -18,6 +18,9 @@ from planner.state import State
 
 Floats = NDArray[np.float64]
 
+# Seconds that no plan lasts: what costs so much is taken only where nothing else is left.
+_LAST_RESORT = 1e12
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -86,6 +89,19 @@ def weights_of(arrays: Arrays, fit_s: float) -> Weights:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """Hosts still to reboot that may take guests in passing, which costs an extra move each.
+
+    Guests of size `first_from` and more go there rather than to an open host; those of
+    `else_from` and more only where no open host takes them.
+    """
+
+    hosts: Bools
+    first_from: float = math.inf
+    else_from: float = 0.0
+
+
 class Placer:
     """Places the guests of a host, all or none, without changing the state."""
 
@@ -94,7 +110,7 @@ class Placer:
         self.inbound = inbound
         self.weights = weights
         arrays = state.arrays
-        self._size = [
+        self.sizes = [
             mib * weights.mib + vcpus * weights.vcpus
             for mib, vcpus in zip(arrays.guest_mib, arrays.guest_vcpus, strict=True)
         ]
@@ -103,21 +119,20 @@ class Placer:
         self,
         host: int,
         from_s: float,
-        parks: Bools | None = None,
+        parking: Parking | None = None,
         open_by_s: float = math.inf,
     ) -> Placement | None:
         """Destinations for the guests of a host, none before `from_s`, or None if they don't fit.
 
-        Guests go to hosts that are open by `open_by_s`; those that fit on none, and only where
-        `parks` is given, to a host that it marks.
+        Guests go to hosts that are open by `open_by_s`, or to `parking` as far as it says.
         """
         state = self.state
-        guests = sorted(state.movable(host), key=self._size.__getitem__, reverse=True)
+        guests = sorted(state.movable(host), key=self.sizes.__getitem__, reverse=True)
         if not guests:
             return Placement(host, [], 0, from_s)
         is_open = state.is_open if open_by_s == math.inf else self._open_by(open_by_s)
-        targets = _Targets(self, host, guests, is_open, parks)
-        if parks is None and not targets.can_hold_all(guests):
+        targets = _Targets(self, host, guests, is_open, parking)
+        if parking is None and not targets.can_hold_all(guests):
             return None
         out = [from_s] * min(state.arrays.policy.max_moves_out_per_host, len(guests))
         moves, parked = [], 0
@@ -142,7 +157,7 @@ class _Targets:
     """A private copy of the room on the hosts that may take guests of one host."""
 
     def __init__(
-        self, placer: Placer, host: int, guests: list[int], is_open: Bools, parks: Bools | None
+        self, placer: Placer, host: int, guests: list[int], is_open: Bools, parking: Parking | None
     ) -> None:
         state = self._state = placer.state
         arrays = state.arrays
@@ -150,7 +165,7 @@ class _Targets:
         part = arrays.pool_slices[arrays.host_pool[host]]
         least_mib = min(arrays.guest_mib[guest] for guest in guests)
         least_vcpus = min(arrays.guest_vcpus[guest] for guest in guests)
-        usable = is_open[part] if parks is None else is_open[part] | parks[part]
+        usable = is_open[part] if parking is None else is_open[part] | parking.hosts[part]
         usable = usable & (state.free_mib[part] >= least_mib)
         usable &= state.free_vcpus[part] >= least_vcpus
         self.hosts: Ints = np.flatnonzero(usable) + part.start
@@ -158,7 +173,9 @@ class _Targets:
         self._mib = state.free_mib[self.hosts]
         self._vcpus = state.free_vcpus[self.hosts]
         self._next_s = placer.inbound.next_s[self.hosts]
-        self._is_park = None if parks is None else ~state.is_open[self.hosts]
+        self._parking = parking
+        self._is_park = None if parking is None else parking.hosts[self.hosts]
+        self._sizes = placer.sizes
         self._taken: dict[int, list[float]] = {}
         self._names: dict[int, set[int]] = {}
         self._inbound = placer.inbound
@@ -183,9 +200,14 @@ class _Targets:
         fits = self._fits(guest)
         starts = np.maximum(self._next_s, from_s)
         cost = starts + self._left_over(guest)
-        if self._is_park is not None:
-            # Whoever parks a guest moves it twice: only where nothing else is left.
-            cost = cost + self._is_park * 1e9
+        if self._parking is not None and self._is_park is not None:
+            size = self._sizes[guest]
+            if size >= self._parking.first_from:
+                cost = cost + ~self._is_park * _LAST_RESORT
+            elif size >= self._parking.else_from:
+                cost = cost + self._is_park * _LAST_RESORT
+            else:
+                fits &= ~self._is_park
         cost[~fits] = np.inf
         at = int(cost.argmin()) if len(cost) else -1
         if at < 0 or cost[at] == np.inf:

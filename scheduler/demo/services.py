@@ -32,7 +32,7 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
         self._argv = [sys.executable, *argv]
         self._log = log
-        self._environment = {**os.environ, **environment}
+        self.environment = {**os.environ, **environment}
         self._ended_at: float | None = None
 
     def start(self) -> None:
@@ -43,7 +43,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
                 preexec_fn=die_with_parent(os.getpid()),
             )

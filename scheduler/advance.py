@@ -18,7 +18,7 @@ from scheduler.draft import Draft
 from scheduler.gate import Sight
 from scheduler.handout import hand_out
 from scheduler.limits import Limits
-from scheduler.outcomes import seen, settled, stop
+from scheduler.outcomes import describe, seen, settled, stop
 from scheduler.planned import Planned, take_over
 from scheduler.rollout import (
     ENDED,
@@ -136,13 +136,14 @@ def _resumed(draft: Draft) -> RolloutState:
 def _give_time(draft: Draft) -> None:
     """Who resumes after a doubt has looked: what is unclear gets its whole time again."""
     for step in draft.book.running():
-        if step.held_since is not None:
+        if step.held_since is not None or step.kind is Kind.REBOOT:
             draft.put_step(step, held_since=draft.now)
 
 
 def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     _after_mending(draft)
     _listen(draft, event.sight, limits)
+    _overdue(draft, limits)
     _replan_what_failed(draft, limits)
     state = draft.rollout.state
     if state in (RolloutState.REPLANNING, RolloutState.ABORTING):
@@ -175,6 +176,21 @@ def _listen(draft: Draft, sight: Sight, limits: Limits) -> None:
     allowed = max(1.0, limits.max_silent_hosts * len(draft.book.hosts))
     if len(silent) > allowed:
         stop(draft, f"{len(silent)} hosts are silent, among them {', '.join(sorted(silent)[:3])}")
+
+
+def _overdue(draft: Draft, limits: Limits) -> None:
+    """Say what runs for too long; a host that does not come back is a doubt. Nothing is killed."""
+    for step in draft.book.running():
+        began = step.held_since or step.started_at
+        if step.state is not StepState.RUNNING or began is None:
+            continue
+        ran_s = (draft.now - began).total_seconds()
+        if step.kind is Kind.REBOOT and ran_s > limits.reboot_limit_s:
+            stop(draft, f"{step.host} has not come back from its reboot")
+        elif ran_s > limits.attempt_alarm_s and not step.reason:
+            reason = f"{describe(step)} has run for more than {limits.attempt_alarm_s:.0f} s"
+            draft.put_step(step, reason=reason)
+            draft.say("alarm", reason, step)
 
 
 def _replan_what_failed(draft: Draft, limits: Limits) -> None:

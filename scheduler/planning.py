@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -33,7 +34,7 @@ def plan_fleet(
     document = fleet_document(reports, inventory, scope, now)
     fleet = fleet_from(document)
     digest = hashlib.sha256(document).hexdigest()
-    plan = plan_rollout(fleet, digest, PlanOptions(time_limit_s=PLANNING_TIME_S))
+    plan = plan_rollout(fleet, digest, PlanOptions(time_limit_s=PLANNING_TIME_S, clock=time.monotonic))
     broken = problems(fleet, plan)
     if broken:
         raise PlanBroken("; ".join(str(problem) for problem in broken[:5]))

@@ -1,0 +1,431 @@
+"""A fleet in memory with a clock of its own, for whole rollouts without a server in a test.
+
+It plays the hosts: carries out orders, and shows what `xl list` would. What becomes of an attempt
+is judged by the real settlers, and every state changes through the real `advance`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from agents.wire import (
+    Attempt,
+    AttemptState,
+    Domain,
+    GuestSeen,
+    Kind,
+    MendAction,
+    Order,
+    RefusalCode,
+    Report,
+    Wanted,
+)
+from planner.fleet import Evacuation, Fleet, Guest
+from scheduler.advance import (
+    AttemptSeen,
+    Doubted,
+    Event,
+    Replanned,
+    Settled,
+    Tick,
+    Wants,
+    advance,
+    needs_plan,
+)
+from scheduler.book import Book
+from scheduler.control import scope_of
+from scheduler.fleet_view import FleetDoubt
+from scheduler.inventory import GuestEntry, HostEntry, Inventory
+from scheduler.limits import Limits
+from scheduler.planned import Planned, Request, hosts_of, new_rollout, steps_of
+from scheduler.planning import plan_fleet
+from scheduler.rollout import ENDED, Happening, RolloutState, StepState
+from scheduler.verdicts import verdict_of
+
+OLD, NEW = "0" * 40, "f" * 40
+START = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
+
+Fault = str
+"""`refuses`: ignores its suspend request; `crashes`: dies on arrival; `twice`: runs on both hosts;
+`fails`: the first migration breaks; `stays_up`: ignores its shutdown."""
+
+
+@dataclass
+class SimHost:
+    """A host and the domains on it."""
+
+    name: str
+    memory_mib: int
+    cpus: int
+    xen: str
+    build: str
+    offers: tuple[str, ...]
+    boot: int = 1
+    up: bool = True
+    next_domid: int = 1
+    domains: dict[str, Domain] = field(default_factory=dict)  # by name as xl shows it
+    report: Report | None = None
+
+
+class Sim:
+    """The fleet, its clock, and one rollout over it."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        faults: Mapping[str, Fault] | None = None,
+        consents: Sequence[str] = (),
+        limits: Limits | None = None,
+        restart_from_records: bool = False,
+        wrong_builds: Sequence[str] = (),
+        lost_hosts: Sequence[str] = (),
+    ) -> None:
+        self.fleet = fleet
+        self.now = START
+        self.limits = limits or Limits()
+        self.faults = dict(faults or {})
+        self.restart_from_records = restart_from_records
+        self.wrong_builds = set(wrong_builds)
+        self.lost_hosts = set(lost_hosts)
+        self.guests = {guest.name: guest for guest in fleet.guests}
+        self.hosts = {h.name: _sim_host(h) for h in fleet.hosts}
+        self.mute: set[str] = set()
+        self.inventory = _inventory(fleet, consents)
+        self.wanted = Wanted.RUN
+        self.epoch = 1
+        self.ordered: list[tuple[datetime, Order]] = []
+        self.started: dict[str, int] = {}
+        self.happenings: list[Happening] = []
+        self._future: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._number = 0
+        self._attempts: dict[str, Attempt] = {}
+        for guest in fleet.guests:
+            self._boot_guest(guest, guest.host)
+        self.book = self._begin()
+
+    def _begin(self) -> Book:
+        reports = [self._report(host) for host in self.hosts.values()]
+        from scheduler.fleet_view import Scope
+
+        scope = Scope((NEW,), self.fleet.policy)
+        planned, _ = plan_fleet(reports, self.inventory, scope, self.now)
+        self.planned: Planned = planned
+        request = Request("xsa-1", "XSA-1", (NEW,), "security", self.now)
+        rollout = new_rollout(request, planned)
+        return Book(rollout, steps_of(planned.plan, 1), hosts_of(planned), {})
+
+    # What the controller sees (scheduler.gate.Sight).
+
+    def report(self, host: str) -> Report | str:
+        if host in self.mute or not self.hosts[host].up:
+            return f"{host} has not reported for more than 30 s"
+        return self._report(self.hosts[host])
+
+    def silent(self) -> Mapping[str, str]:
+        names = {*self.mute, *(h.name for h in self.hosts.values() if not h.up)}
+        return {name: f"{name} has not reported for more than 30 s" for name in sorted(names)}
+
+    def address(self, host: str) -> str:
+        return host
+
+    def where(self, guest: str) -> tuple[str, ...]:
+        return tuple(h.name for h in self.hosts.values() if guest in h.domains)
+
+    # Running it.
+
+    def run(self, until_s: float = 20_000, step_s: float = 1.0) -> None:
+        """Let time pass until the rollout ends or stands still, or for so long."""
+        end = self.now + timedelta(seconds=until_s)
+        while self.now < end and self.book.rollout.state not in ENDED:
+            self.round()
+            self.now += timedelta(seconds=step_s)
+            if self._stands_still():
+                break
+
+    def _stands_still(self) -> bool:
+        waits = (RolloutState.PAUSED, RolloutState.STOPPED)
+        quiet = not self._future and not self.book.under_way
+        return quiet and self.book.rollout.state in waits and self.wanted is not Wanted.RUN
+
+    def round(self) -> None:
+        """What the controller does in one round."""
+        while self._future and self._future[0][0] <= self.now:
+            heapq.heappop(self._future)[2]()
+        if (self.wanted, self.epoch) != (self.book.rollout.wanted, self.book.rollout.epoch):
+            self.feed(Wants(self.now, self.wanted, self.epoch, "on-call", "asked"))
+        for step in self.book.running():
+            self._follow(step.id)
+        self.feed(Tick(self.now, self))
+        if needs_plan(self.book):
+            self._plan_again()
+
+    def want(self, wanted: Wanted) -> None:
+        """A person speaks."""
+        self.wanted = wanted
+        if wanted is Wanted.ABORT:
+            self.epoch += 1
+
+    def feed(self, event: Event) -> None:
+        """One event through `advance`, and out to the hosts."""
+        change = advance(self.book, event, self.limits)
+        self.book.apply(change)
+        self.happenings += change.happenings
+        if self.restart_from_records:
+            self.book = reread(self.book)
+        if self.book.rollout.state is RolloutState.STOPPED and self.wanted is Wanted.RUN:
+            self.wanted = Wanted.PAUSE
+        for order in change.orders:
+            self.ordered.append((self.now, order))
+            self._take(order)
+
+    def _follow(self, step_id: str) -> None:
+        step = self.book.steps[step_id]
+        name = f"xsa-1-{step.id}-a{step.attempt}"
+        attempt = self._attempts.get(name)
+        if attempt is None:
+            return
+        if step.state in (StepState.ORDERED, StepState.RUNNING):
+            self.feed(AttemptSeen(self.now, step_id, attempt))
+        elif step.state is StepState.SETTLING:
+            reports = {host: self.report(host) for host in step.hosts}
+            seen = {host: r for host, r in reports.items() if isinstance(r, Report)}
+            if len(seen) == len(reports):
+                order = next(o for _, o in reversed(self.ordered) if o.attempt_id == name)
+                verdict = verdict_of(step, order, attempt, seen)
+                self.feed(Settled(self.now, step_id, verdict))
+
+    def _plan_again(self) -> None:
+        reports = [self._report(self.hosts[name]) for name in sorted(self.hosts)]
+        try:
+            scope = scope_of(self.book, self.inventory)
+            planned, _ = plan_fleet(reports, self.inventory, scope, self.now)
+        except FleetDoubt as doubt:
+            self.feed(Doubted(self.now, str(doubt)))
+            return
+        self.feed(Replanned(self.now, planned))
+
+    # Playing the hosts.
+
+    def _at(self, seconds: float, then: Callable[[], None]) -> None:
+        self._number += 1
+        heapq.heappush(self._future, (self.now + timedelta(seconds=seconds), self._number, then))
+
+    def _take(self, order: Order) -> None:
+        allowed = self.wanted is Wanted.RUN or (
+            self.wanted is Wanted.ABORT and order.kind in (Kind.START, Kind.MEND)
+        )
+        if not allowed:
+            code = RefusalCode.PAUSED if self.wanted is Wanted.PAUSE else RefusalCode.ABORTED
+            self._say(order, AttemptState.REFUSED, refusal=code, reason=str(code))
+            return
+        assert order.attempt_id not in self.started, "an attempt was started twice"
+        self.started[order.attempt_id] = 1
+        self._say(order, AttemptState.RUNNING)
+        seconds, then = self._deeds()[order.kind](order)
+        self._at(seconds, then)
+
+    def _deeds(self) -> dict[Kind, Callable[[Order], tuple[float, Callable[[], None]]]]:
+        return {
+            Kind.MOVE: self._move,
+            Kind.STOP: self._stop,
+            Kind.START: self._start,
+            Kind.REBOOT: self._reboot,
+            Kind.MEND: self._mend,
+        }
+
+    def _say(
+        self,
+        order: Order,
+        state: AttemptState,
+        *,
+        exit_code: int | None = None,
+        text: str = "",
+        refusal: RefusalCode | None = None,
+        reason: str = "",
+    ) -> None:
+        self._attempts[order.attempt_id] = Attempt(
+            attempt_id=order.attempt_id,
+            kind=order.kind,
+            state=state,
+            guest=order.guest,
+            guest_uuid=order.guest_uuid,
+            exit_code=exit_code,
+            output_tail=text,
+            refusal=refusal,
+            reason=reason,
+            started_at=self.now,
+            ended_at=self.now if state is AttemptState.ENDED else None,
+        )
+
+    def _move(self, order: Order) -> tuple[float, Callable[[], None]]:
+        guest = self.guests[order.guest or ""]
+        seconds = self.fleet.policy.move_s(guest.memory_mib)
+        return seconds, lambda: self._arrive(order, guest)
+
+    def _arrive(self, order: Order, guest: Guest) -> None:
+        fault = self.faults.get(guest.name)
+        if fault == "refuses":
+            text = "guest didn't acknowledge suspend, cancelling request\n"
+            text += "Migration failed, failed to suspend at sender.\n"
+            self._say(order, AttemptState.ENDED, exit_code=1, text=text)
+            return
+        if fault == "fails":
+            del self.faults[guest.name]
+            text = "migration transport process [1] exited with error status 255\n"
+            self._say(order, AttemptState.ENDED, exit_code=1, text=text)
+            return
+        if fault != "twice":
+            self._drop(order.host, guest.name)
+        self._boot_guest(guest, order.destination or "")
+        if fault == "crashes":
+            self._drop(order.destination or "", guest.name)
+        self._say(order, AttemptState.ENDED, exit_code=0, text="Migration successful.\n")
+
+    def _stop(self, order: Order) -> tuple[float, Callable[[], None]]:
+        def then() -> None:
+            if self.faults.get(order.guest or "") != "stays_up":
+                self._drop(order.host, order.guest or "")
+            self._say(order, AttemptState.ENDED, exit_code=0)
+
+        return self.fleet.policy.stop_s, then
+
+    def _start(self, order: Order) -> tuple[float, Callable[[], None]]:
+        def then() -> None:
+            self._boot_guest(self.guests[order.guest or ""], order.host)
+            self._say(order, AttemptState.ENDED, exit_code=0)
+
+        return self.fleet.policy.start_s, then
+
+    def _reboot(self, order: Order) -> tuple[float, Callable[[], None]]:
+        host = self.hosts[order.host]
+        assert not host.domains, f"{host.name} reboots with {sorted(host.domains)}"
+        host.up = False
+
+        def then() -> None:
+            if host.name in self.lost_hosts:
+                return
+            host.up, host.report = True, None
+            host.boot += 1
+            host.build = OLD if host.name in self.wrong_builds else NEW
+            self._say(order, AttemptState.UNKNOWN)
+
+        return self.fleet.policy.reboot_s, then
+
+    def _mend(self, order: Order) -> tuple[float, Callable[[], None]]:
+        assert order.mend in MendAction
+        return 1.0, lambda: self._say(order, AttemptState.ENDED, exit_code=0)
+
+    def _boot_guest(self, guest: Guest, where: str) -> None:
+        host = self.hosts[where]
+        host.domains[guest.name] = Domain(
+            domid=host.next_domid,
+            name=guest.name,
+            uuid=uuid_of(guest.name),
+            memory_mib=guest.memory_mib,
+            vcpus=guest.vcpus,
+            state="-b----",
+            cpu_time_s=1.0,
+        )
+        host.next_domid += 1
+        host.report = None
+
+    def _drop(self, where: str, guest: str) -> None:
+        self.hosts[where].domains.pop(guest, None)
+        self.hosts[where].report = None
+
+    def _report(self, host: SimHost) -> Report:
+        if host.report is None:
+            host.report = self._look(host)
+        return host.report
+
+    def _look(self, host: SimHost) -> Report:
+        seen = [self._seen(self.guests[d.name], d) for d in host.domains.values()]
+        held_mib = sum(guest.memory_mib + guest.overhead_mib for guest in seen)
+        dom0 = Domain(
+            domid=0,
+            name="Domain-0",
+            uuid=uuid_of("dom0"),
+            memory_mib=1024,
+            vcpus=1,
+            state="r-----",
+            cpu_time_s=9.0,
+        )
+        return Report(
+            host=host.name,
+            agent_version="sim",
+            agent_id="sim",
+            sequence=1,
+            answers=0,
+            taken_at=self.now,
+            boot_id=f"{host.name}-{host.boot}",
+            xen_version=f"{host.xen}.7",
+            build_id=host.build,
+            memory_total_mib=host.memory_mib + 1024,
+            memory_free_mib=host.memory_mib - held_mib,
+            cpus=host.cpus,
+            domains=(dom0, *host.domains.values()),
+            guests=tuple(seen),
+            offers=host.offers,
+        )
+
+    def _seen(self, guest: Guest, domain: Domain) -> GuestSeen:
+        return GuestSeen(
+            name=guest.name,
+            uuid=domain.uuid,
+            domid=domain.domid,
+            type="pvh",
+            vcpus=guest.vcpus,
+            memory_mib=guest.memory_mib,
+            overhead_mib=guest.overhead_mib,
+            needs=guest.needs,
+            guest_class=guest.guest_class,
+            state=domain.state,
+            config_path=f"/etc/xen/{guest.name}.cfg",
+        )
+
+
+def uuid_of(name: str) -> str:
+    """The same name always gives the same UUID."""
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
+
+
+def _sim_host(host: object) -> SimHost:
+    from planner.fleet import Host
+
+    assert isinstance(host, Host)
+    build = OLD if host.reboot else NEW
+    return SimHost(
+        host.name, host.memory_mib, int(host.cpus), host.xen, build, offers=host.offers
+    )
+
+
+def _inventory(fleet: Fleet, consents: Sequence[str]) -> Inventory:
+    return Inventory(
+        policy=fleet.policy,
+        hosts=tuple(HostEntry(name=h.name, pool=h.pool, group=h.group) for h in fleet.hosts),
+        guests=tuple(
+            GuestEntry(
+                name=g.name,
+                apart=g.apart,
+                evacuation=None if g.evacuation is Evacuation.MOVE else g.evacuation,
+                if_refused="restart" if g.name in consents else "hold",
+            )
+            for g in fleet.guests
+        ),
+    )
+
+
+def reread(book: Book) -> Book:
+    """The book as a controller finds it that was killed and started again."""
+    kinds = (book.steps, book.hosts, book.guests)
+    steps, hosts, guests = (
+        {name: type(r).model_validate_json(r.model_dump_json()) for name, r in kind.items()}
+        for kind in kinds
+    )
+    rollout = type(book.rollout).model_validate_json(book.rollout.model_dump_json())
+    return Book(rollout, steps, hosts, guests)  # type: ignore[arg-type]

@@ -1,0 +1,269 @@
+"""One look at this host: a Report, whatever happens. What cannot be read becomes its `trouble`.
+
+The order matters: the caller reads which look is wanted first, then the journals are read, then
+xl is asked, so that everything in a report is newer than what it claims to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from agents import guest_facts, host_files, xl, xl_parse
+from agents.command import CommandError, Failed, Missing, run
+from agents.copies import INCOMING, MIGRATEDAWAY, NO_NAME, Condition, base_name, condition
+from agents.cpu_level import levels
+from agents.host_files import FileError, GuestConfig
+from agents.journal import Journal, JournalError
+from agents.settings import Settings
+from agents.wire import (
+    Attempt,
+    Domain,
+    GuestSeen,
+    Leftover,
+    LeftoverKind,
+    Obstacle,
+    ObstacleCode,
+    Report,
+)
+from agents.xl_parse import Info, ParseError
+
+VERSION = "0.1.0"
+UNREADABLE = (CommandError, ParseError, FileError, JournalError, OSError, ValidationError)
+T = TypeVar("T")
+D = TypeVar("D")
+Configs = dict[int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a look answers, read before it began."""
+
+    agent_id: str
+    sequence: int
+    answers: int
+    ordered: frozenset[str]  # ids of the attempts that have an order
+    taken_at: datetime
+    clock_s: float  # a clock that only grows, for the age of what is remembered
+
+
+@dataclass
+class Remembered:
+    """Configurations of guests, which cost a question to QEMU each; and who says it can suspend."""
+
+    domains: frozenset[tuple[int, str, str]] = frozenset()
+    read_at_s: float = float("-inf")
+    configs: Configs = field(default_factory=dict)
+    cannot_suspend: frozenset[int] = frozenset()
+
+
+class Looker:
+    """Looks at one host; remembers configurations between two looks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.journal = Journal(settings.state)
+        self.memory = Remembered()
+
+    def look(self, question: Question) -> Report:
+        """Never raises for what the host shows."""
+        trouble: list[str] = []
+        boot_id = _try(trouble, lambda: host_files.boot_id(self.settings), "")
+        attempts = _try(trouble, lambda: self._attempts(question, boot_id), ())
+        domains = _try(trouble, self._domains, ())
+        info = _try(trouble, self._info, None)
+        guests = _try(trouble, lambda: self._guests(question, domains, info), ())
+        patches = _try(trouble, self._livepatches, None)
+        return Report(
+            host=self.settings.host,
+            agent_version=VERSION,
+            agent_id=question.agent_id,
+            sequence=question.sequence,
+            answers=question.answers,
+            taken_at=question.taken_at,
+            boot_id=boot_id,
+            xen_version=info.xen_version if info else "",
+            build_id=info.build_id if info else "",
+            livepatches=patches or (),
+            memory_total_mib=info.memory_total_mib if info else 0,
+            memory_free_mib=info.memory_free_mib if info else 0,
+            cpus=info.cpus if info else 0,
+            domains=domains,
+            guests=guests,
+            leftovers=leftovers(domains),
+            boot_starts=_try(trouble, lambda: host_files.boot_starts(self.settings), ()),
+            offers=_try(trouble, lambda: self._offers(info, patches is not None), ()),
+            receiving=_try(trouble, lambda: host_files.receivers(self.settings), 0),
+            attempts=attempts,
+            trouble=tuple(text[:500] for text in trouble),
+        )
+
+    def _run(self, argv: tuple[str, ...]) -> str:
+        return run(argv, self.settings.xl_timeout_s).stdout
+
+    def _attempts(self, question: Question, boot_id: str) -> tuple[Attempt, ...]:
+        return tuple(self.journal.attempts(question.ordered, boot_id))
+
+    def _domains(self) -> tuple[Domain, ...]:
+        return xl_parse.parse_list(self._run(xl.list_domains(self.settings)))
+
+    def _info(self) -> Info:
+        return xl_parse.parse_info(self._run(xl.info(self.settings)))
+
+    def _livepatches(self) -> tuple[str, ...] | None:
+        """Names of those that are active; None where this host cannot load any."""
+        try:
+            said = self._run(xl.livepatch_list(self.settings))
+        except (Missing, Failed):
+            return None
+        return tuple(n for n, state in xl_parse.parse_livepatches(said) if state == "APPLIED")
+
+    def _offers(self, info: Info | None, can_patch: bool) -> tuple[str, ...]:
+        found = {f"bridge:{name}" for name in host_files.bridges(self.settings)}
+        found.update(host_files.storages(self.settings), self.settings.extra_offers)
+        if can_patch:
+            found.add("livepatch")
+        if info:
+            found.update(caps_offers(info.virt_caps), levels(info.hw_caps))
+        return tuple(sorted(found))
+
+    def _guests(
+        self, question: Question, domains: tuple[Domain, ...], info: Info | None
+    ) -> tuple[GuestSeen, ...]:
+        """Every guest, each with the configuration that `xl list -l` has for its domid."""
+        if info is None:
+            return ()
+        found = [d for d in domains if is_guest(d, self.settings)]
+        self._refresh(found, question.clock_s)
+        autostarted = frozenset(host_files.autostarted(self.settings))
+        files = host_files.guest_configs(self.settings)
+        return tuple(
+            self._guest(domain, info, files, autostarted)
+            for domain in found
+            if not self._is_stubdomain(domain, found)
+        )
+
+    def _refresh(self, guests: list[Domain], clock_s: float) -> None:
+        """Ask for configurations where the set of guests changed, or they are old."""
+        key = frozenset((d.domid, d.uuid, d.name) for d in guests)
+        old = clock_s - self.memory.read_at_s > self.settings.config_age_s
+        if not old and key == self.memory.domains:
+            return
+        said = self._run(xl.list_configs(self.settings)) if guests else "[]"
+        configs = xl_parse.parse_configs(said)
+        refusing = frozenset(d.domid for d in guests if self._cannot_suspend(d.domid))
+        self.memory = Remembered(key, clock_s, configs, refusing)
+
+    def _cannot_suspend(self, domid: int) -> bool:
+        """The guest's kernel says so; one that says nothing may still be able to."""
+        if not self.settings.xenstore_read:
+            return False
+        try:
+            return self._run(xl.feature_suspend(self.settings, domid)).strip() == "0"
+        except (Missing, Failed):  # no such program, or no such node: not known
+            return False
+
+    def _is_stubdomain(self, domain: Domain, guests: list[Domain]) -> bool:
+        """The device model of another guest here, which moves with it or not at all."""
+        owners = {guest.name for guest in guests}
+        return domain.name.endswith("-dm") and domain.name.removesuffix("-dm") in owners
+
+    def _guest(
+        self,
+        domain: Domain,
+        info: Info,
+        files: tuple[GuestConfig, ...],
+        autostarted: frozenset[str],
+    ) -> GuestSeen:
+        config = self.memory.configs.get(domain.domid)
+        if config is None or config["c_info"].get("uuid") != domain.uuid:
+            return guest_facts.unreadable(domain)
+        file = host_files.config_for(files, domain.name, domain.uuid)
+        return GuestSeen(
+            name=domain.name,
+            uuid=domain.uuid,
+            domid=domain.domid,
+            type=guest_facts.guest_type(config),
+            vcpus=guest_facts.guest_vcpus(config, domain),
+            memory_mib=guest_facts.memory_mib(config, domain),
+            overhead_mib=guest_facts.overhead_mib(config),
+            needs=guest_facts.needs(config, self.settings),
+            guest_class=guest_facts.guest_class(config),
+            state=domain.state,
+            obstacles=self._obstacles(config, domain, info),
+            config_path=file.path if file else None,
+            autostart=domain.name in autostarted,
+        )
+
+    def _obstacles(
+        self, config: dict[str, Any], domain: Domain, info: Info
+    ) -> tuple[Obstacle, ...]:
+        found = guest_facts.obstacles(
+            config, domain, info.virt_caps, info.xen_version, self.settings
+        )
+        if domain.domid not in self.memory.cannot_suspend:
+            return tuple(found)
+        text = "its kernel says that it cannot suspend"
+        refuses = Obstacle(code=ObstacleCode.CANNOT_SUSPEND, text=text, lasting=True)
+        return (*found, refuses)
+
+
+def _try(trouble: list[str], read: Callable[[], T], otherwise: D) -> T | D:
+    try:
+        return read()
+    except UNREADABLE as error:
+        trouble.append(str(error))
+        return otherwise
+
+
+def is_guest(domain: Domain, settings: Settings) -> bool:
+    """Under its own name, alive or stopped; not dom0, nor a rest of a migration, nor a zombie."""
+    if domain.domid == 0 or domain.name in settings.service_domains:
+        return False
+    if domain.name == NO_NAME or base_name(domain.name) != domain.name:
+        return False
+    return condition(domain.state) is not Condition.DYING
+
+
+def leftovers(domains: tuple[Domain, ...]) -> tuple[Leftover, ...]:
+    """Every domain that is no running guest, by what it is left from."""
+    found = ((leftover_kind(domain), domain) for domain in domains if domain.domid != 0)
+    return tuple(
+        Leftover(
+            kind=kind,
+            domid=domain.domid,
+            name=base_name(domain.name),
+            uuid=domain.uuid,
+            state=domain.state,
+            cpu_time_s=domain.cpu_time_s,
+            memory_mib=domain.memory_mib,
+        )
+        for kind, domain in found
+        if kind is not None
+    )
+
+
+def leftover_kind(domain: Domain) -> LeftoverKind | None:
+    """None for a guest that runs, is paused, or was shut down in an orderly way."""
+    found = condition(domain.state)
+    if domain.name == NO_NAME or found is Condition.DYING:
+        return LeftoverKind.ZOMBIE
+    if domain.name.endswith(INCOMING):
+        return LeftoverKind.INCOMING
+    if domain.name.endswith(MIGRATEDAWAY):
+        return LeftoverKind.MIGRATEDAWAY
+    kinds = {
+        Condition.CRASHED: LeftoverKind.CRASHED,
+        Condition.SUSPENDED: LeftoverKind.SUSPENDED,
+    }
+    return kinds.get(found)
+
+
+def caps_offers(virt_caps: tuple[str, ...]) -> tuple[str, ...]:
+    """What kinds of guests the hypervisor runs: PVH needs hardware and nested paging."""
+    found = [cap for cap in ("pv", "hvm", "shadow", "hap") if cap in virt_caps]
+    return (*found, "pvh") if {"hvm", "hap"} <= set(found) else tuple(found)

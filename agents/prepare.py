@@ -1,0 +1,175 @@
+"""From an order to the commands that carry it out, by a fresh look at this host."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agents import gates, host_files, xl, xl_parse
+from agents.command import CommandError, run
+from agents.copies import MIGRATEDAWAY
+from agents.gates import GATES, Sight
+from agents.host_files import FileError
+from agents.journal import Journal, JournalError
+from agents.settings import Settings
+from agents.wire import Kind, MendAction, Order, RefusalCode
+
+RETRY_CODE = 2
+"""`xen-livepatch` ends with 2 where the CPUs could not be brought together in time: try again."""
+
+
+class Refusal(Exception):
+    """The step must not start now."""
+
+    def __init__(self, code: RefusalCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a step. A limit is only for commands that merely wait."""
+
+    argv: tuple[str, ...]
+    tries: int = 1
+    retry_code: int | None = None
+    limit_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the step runner is to do."""
+
+    commands: tuple[Command, ...]
+    domid: int | None = None
+    inherit_locks: bool = True  # not for `xl create`: its daemon would keep them for ever
+    linger_s: float | None = None
+
+
+def prepare(order: Order, settings: Settings, journal: Journal) -> Work:
+    """Look, let the gate judge, build the commands. Raises Refusal."""
+    try:
+        sight = _look(order, settings, journal)
+        busy = gates.busy(order, sight)
+        if busy:
+            raise Refusal(RefusalCode.BUSY, busy)
+        gate = GATES.get(order.kind)
+        refused = gate(order, sight, settings) if gate else None
+        if refused:
+            raise Refusal(RefusalCode.GATE, refused)
+        return BUILDERS[order.kind](order, sight, settings)
+    except (CommandError, xl_parse.ParseError, FileError, JournalError) as error:
+        raise Refusal(RefusalCode.UNREADABLE, str(error)) from None
+
+
+def _look(order: Order, settings: Settings, journal: Journal) -> Sight:
+    """Only what the gate of this kind of step asks for."""
+    boot_id = host_files.boot_id(settings)
+    others = tuple(a for a in journal.running(boot_id) if a.attempt_id != order.attempt_id)
+    domains = xl_parse.parse_list(run(xl.list_domains(settings), settings.xl_timeout_s).stdout)
+    sight = Sight(domains=domains, boot_id=boot_id, running=others)
+    more = {Kind.MOVE: _for_move, Kind.START: _for_start, Kind.MEND: _for_mend}
+    if order.kind is Kind.REBOOT:
+        return _for_reboot(order, sight, settings, journal)
+    return more[order.kind](order, sight, settings) if order.kind in more else sight
+
+
+def _for_move(order: Order, sight: Sight, settings: Settings) -> Sight:
+    sight = _for_mend(order, sight, settings)
+    domain, _ = gates.the_guest(order, sight)
+    if domain is None:
+        return sight
+    said = run(xl.list_configs(settings, domain.domid), settings.xl_timeout_s)
+    return replace(sight, config=xl_parse.parse_configs(said.stdout).get(domain.domid))
+
+
+def _for_mend(order: Order, sight: Sight, settings: Settings) -> Sight:
+    info = xl_parse.parse_info(run(xl.info(settings), settings.xl_timeout_s).stdout)
+    xen = ".".join(info.xen_version.split(".")[:2])
+    return replace(sight, virt_caps=info.virt_caps, xen=xen)
+
+
+def _for_start(order: Order, sight: Sight, settings: Settings) -> Sight:
+    found = host_files.guest_configs(settings)
+    config = host_files.config_for(found, order.guest or "", order.guest_uuid or "")
+    return replace(sight, start_from=config)
+
+
+def _for_reboot(order: Order, sight: Sight, settings: Settings, journal: Journal) -> Sight:
+    return replace(
+        sight,
+        receiving=host_files.receivers(settings),
+        boot_starts=host_files.boot_starts(settings),
+        stopped_here=journal.stopped_guests(order.rollout_id),
+    )
+
+
+def _move(order: Order, sight: Sight, settings: Settings) -> Work:
+    domain, _ = gates.the_guest(order, sight)
+    assert domain is not None and order.destination_address is not None  # the gate saw to it
+    command = Command(xl.migrate(settings, domain.domid, order.destination_address))
+    return Work((command,), domid=domain.domid)
+
+
+def _stop(order: Order, sight: Sight, settings: Settings) -> Work:
+    domain, _ = gates.the_guest(order, sight)
+    assert domain is not None
+    command = Command(xl.shutdown(settings, domain.domid), limit_s=settings.stop_wait_s)
+    return Work((command,), domid=domain.domid)
+
+
+def _start(order: Order, sight: Sight, settings: Settings) -> Work:
+    config = sight.start_from
+    assert config is not None
+    uuid = order.guest_uuid if config.uuid is None else None
+    path = str(settings.path(config.path))
+    return Work((Command(xl.create(settings, path, uuid)),), inherit_locks=False)
+
+
+def _reboot(order: Order, sight: Sight, settings: Settings) -> Work:
+    return Work((Command(settings.reboot_command),), linger_s=settings.reboot_linger_s)
+
+
+def _mend(order: Order, sight: Sight, settings: Settings) -> Work:
+    domid, guest = order.domid, order.guest
+    assert domid is not None and guest is not None
+    if order.mend is MendAction.UNPAUSE:
+        argvs = [xl.unpause(settings, domid)]
+    elif order.mend is MendAction.RESUME_SOURCE:
+        away = any(d.domid == domid and d.name == guest + MIGRATEDAWAY for d in sight.domains)
+        argvs = [xl.rename(settings, domid, guest)] if away else []
+        argvs.append(xl.resume(settings, domid))
+    else:
+        argvs = [xl.destroy(settings, domid)]
+    return Work(tuple(Command(argv) for argv in argvs), domid=domid)
+
+
+def _livepatch(order: Order, sight: Sight, settings: Settings) -> Work:
+    """Upload and apply; only apply where an earlier attempt got as far as the upload."""
+    name = order.payload or ""
+    said = run(xl.livepatch_list(settings), settings.xl_timeout_s).stdout
+    state = dict(xl_parse.parse_livepatches(said)).get(name)
+    if state == "APPLIED":
+        raise Refusal(RefusalCode.GATE, f"{name} is already applied")
+    path = settings.path(f"{settings.payload_dir}/{name}.livepatch")
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise Refusal(RefusalCode.GATE, f"{path}: {error.strerror}") from None
+    if order.payload_sha256 not in (None, digest):
+        raise Refusal(RefusalCode.GATE, f"{path} has SHA-256 {digest}, not the ordered one")
+    argvs = [] if state == "CHECKED" else [xl.livepatch_upload(settings, name, str(path))]
+    argvs.append(xl.livepatch_apply(settings, name))
+    tries = settings.livepatch_tries
+    return Work(tuple(Command(argv, tries, RETRY_CODE) for argv in argvs))
+
+
+BUILDERS: dict[Kind, Callable[[Order, Sight, Settings], Work]] = {
+    Kind.MOVE: _move,
+    Kind.STOP: _stop,
+    Kind.START: _start,
+    Kind.REBOOT: _reboot,
+    Kind.MEND: _mend,
+    Kind.LIVEPATCH: _livepatch,
+}

@@ -15,6 +15,7 @@ import numpy as np
 
 from planner.arrays import Arrays, Bools
 from planner.away import Away
+from planner.chains import Chains
 from planner.needs import WaveHosts
 from planner.opening import openings
 from planner.order import bulk, drain_s, fullness, ground_of, has_restarts
@@ -63,6 +64,7 @@ class Grower:
         self.inbound = Inbound(arrays)
         self.away = Away(arrays)
         self.placer = Placer(self.state, self.inbound, weights_of(arrays, recipe.fit_s))
+        self.chains = Chains(self.state, self.placer.weights, self.placer.sizes)
         self.parked = 0
         self.base_s = 0.0
         self.last_s = 0.0
@@ -206,7 +208,17 @@ class Grower:
         if best is not None:
             self.commit(best)
             return True
-        return self._unlock(pool)
+        return self._chain(pool) or self._unlock(pool)
+
+    def _chain(self, pool: int) -> bool:
+        for deep in (1, 2):
+            for host in list(self.waiting[pool]):
+                began = len(self.state.sequence)
+                if self.chains.empty(host, deep):
+                    self.parked += len(self.state.sequence) - began
+                    self.commit(Placement(host, [], 0, self.last_s))
+                    return True
+        return False
 
     def _unlock(self, pool: int) -> bool:
         if self.unlock is None:

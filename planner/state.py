@@ -75,8 +75,11 @@ class State:
     def move(self, guest: int, destination: int, serves: int) -> None:
         """Append the move of a guest, which the caller knows to be allowed."""
         source = self.guest_at[guest]
-        mib, vcpus = self.arrays.guest_mib[guest], self.arrays.guest_vcpus[guest]
         self.sequence.append(Move(guest, source, destination, serves))
+        self._shift(guest, source, destination)
+
+    def _shift(self, guest: int, source: int, destination: int) -> None:
+        mib, vcpus = self.arrays.guest_mib[guest], self.arrays.guest_vcpus[guest]
         self.guest_at[guest] = destination
         del self.guests_on[source][guest]
         self.guests_on[destination][guest] = None
@@ -87,6 +90,14 @@ class State:
         for name in self.arrays.guest_apart[guest]:
             self._count_apart(name, source, -1)
             self._count_apart(name, destination, 1)
+
+    def undo_moves(self, length: int) -> None:
+        """Take back the moves beyond the first `length` actions."""
+        while len(self.sequence) > length:
+            last = self.sequence.pop()
+            if not isinstance(last, Move):
+                raise ValueError("a reboot cannot be taken back")
+            self._shift(last.guest, last.destination, last.source)
 
     def reboot(self, host: int) -> None:
         """Append the reboot of a host that holds restart guests at most."""

@@ -32,6 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def run_agent(path: Path) -> int:
+    """Run the agent of one settings file in this process until SIGTERM; its exit code."""
+    return main(["run", "--config", str(path)])
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="xenroll-agent", description=__doc__)

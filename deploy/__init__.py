@@ -1,0 +1,1 @@
+"""What is installed around the program: services, server configuration, the real-Xen lab."""

@@ -1,0 +1,122 @@
+"""An observer outside: looks at every dom0 once a second and remembers what it saw.
+
+It shares nothing with the product under test: one ssh connection per host, a program in dom0 that
+reads the hypervisor and xenstore itself.
+"""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from deploy.lab.remote import Remote
+from deploy.lab.sightings import Domain, Sighting, beat_of
+
+PROGRAM = "exec python3 -u /usr/lib/lab/watch.py"
+RECONNECT_S = 2.0
+
+
+def sighting_of(host: str, asked_s: float, answered_s: float, line: str) -> Sighting:
+    """One answer of the program in dom0."""
+    found: dict[str, Any] = json.loads(line)
+    domains = tuple(
+        Domain(
+            int(item["domid"]),
+            item["uuid"],
+            item["name"],
+            item["paused"],
+            item["shutdown"],
+            item["dying"],
+            int(item["cpu_ns"]),
+            beat_of(item["beat"]),
+        )
+        for item in found["domains"]
+    )
+    return Sighting(host, found["boot"], asked_s, answered_s, domains)
+
+
+class Watch:
+    """`with Watch(remotes) as watch:`; watch.sightings() grows until the block ends."""
+
+    def __init__(
+        self, remotes: Sequence[Remote], *, interval_s: float = 1.0, record: Path | None = None
+    ) -> None:
+        self._remotes = remotes
+        self._interval_s = interval_s
+        self._record = record
+        self._sightings: list[Sighting] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+
+    def __enter__(self) -> Self:
+        for remote in self._remotes:
+            thread = threading.Thread(target=self._follow, args=(remote,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for process in list(self._processes.values()):
+            process.terminate()
+        for thread in self._threads:
+            thread.join()
+
+    def sightings(self) -> list[Sighting]:
+        """What was seen so far, in order of arrival."""
+        with self._lock:
+            return list(self._sightings)
+
+    def latest(self, host: str) -> Sighting | None:
+        """The last look at this host."""
+        mine = [sighting for sighting in self.sightings() if sighting.host == host]
+        return mine[-1] if mine else None
+
+    def _follow(self, remote: Remote) -> None:
+        """Looks until the end; a host that is away is tried again and again."""
+        while not self._stop.is_set():
+            argv = remote.argv(PROGRAM, shared=False)
+            with subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            ) as process:
+                self._processes[remote.host.name] = process
+                self._ask(remote.host.name, process)
+                process.terminate()
+            self._stop.wait(RECONNECT_S)
+
+    def _ask(self, host: str, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        while not self._stop.is_set():
+            asked_s = time.monotonic()
+            try:
+                process.stdin.write("\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+            except OSError:
+                return  # the host went away; _follow connects again
+            if not line:
+                return
+            self._remember(sighting_of(host, asked_s, time.monotonic(), line), line)
+            self._stop.wait(self._interval_s)
+
+    def _remember(self, sighting: Sighting, line: str) -> None:
+        with self._lock:
+            self._sightings.append(sighting)
+            if self._record is not None:
+                with self._record.open("a") as file:
+                    file.write(f"{sighting.answered_s:.3f} {sighting.host} {line}")

@@ -90,7 +90,8 @@ def remove(state: State, domain: Domain, why: str, note: Note) -> None:
     """Destroy a domain: its memory is free, its pending events are void."""
     state["domains"] = [d for d in state["domains"] if d["domid"] != domain["domid"]]
     state["events"] = [e for e in state["events"] if e.get("domid") != domain["domid"]]
-    note("removed", domid=domain["domid"], uuid=domain["uuid"], name=domain["name"], why=why)
+    facts = {key: domain[key] for key in ("domid", "uuid", "name")}
+    note("removed", **facts, why=why, ran=runs(domain))
 
 
 def pause(domain: Domain, now: float) -> None:

@@ -18,6 +18,7 @@ class SaveClient:
         self.dom0, self.world, self.domid, self.guest = dom0, dom0.world, domid, guest
         self.transport = transport
         self.guest_responded = False
+        self.stranded = False
         self._start(send)
 
     def _start(self, send: int) -> None:
@@ -67,6 +68,10 @@ class SaveClient:
         return FAIL if self.guest_responded else GUEST_TIMEDOUT
 
     def _helper_died(self) -> int:
+        if self.stranded:
+            # Guests with a suspend event channel never count as having responded.
+            self.guest_responded = False
+            return self._done("Broken pipe")
         what = f"domain {self.domid} save/restore helper"
         complain(
             "libxl: error: libxl_utils.c:505:libxl_read_exactly: file/stream truncated reading"
@@ -95,7 +100,8 @@ class SaveClient:
                 return self._destroyed()
             lifecycle.shut_down(change.state, domain, lifecycle.SUSPEND, change.now, change.note)
         self.guest_responded = True
-        if self._struck("break-after-suspend"):
+        self.stranded = self._struck("stranded-suspend")
+        if self.stranded or self._struck("break-after-suspend"):
             os.kill(self.transport, 15)
         return True
 

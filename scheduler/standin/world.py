@@ -17,6 +17,7 @@ from scheduler.standin.microjson import dumps
 from scheduler.standin.store import Change, World, replace_file
 
 XEN_OWN_KIB = 24 * 1024
+__all__ = ["GuestSpec", "HostSpec", "XenBuild", "add_guest", "create_world", "xen_build"]
 _CAPS = "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 "
 
 

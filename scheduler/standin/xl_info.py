@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scheduler.standin.dom0 import Dom0, say
 from scheduler.standin.lifecycle import free_kib
+from scheduler.standin.root import write_uptime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 def info(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
     state = dom0.state()
+    write_uptime(dom0.world, dom0.host, state)
     lines = [f"{key:<23}: {value}" for key, value in _fields(state)]
     if options.get("n"):
         where = next(i for i, line in enumerate(lines) if line.startswith("xen_major"))

@@ -58,7 +58,8 @@ def host_list(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([_host_json(desk, name) for name in desk.hosts], indent=2))
         return
-    table = _table(*["HOST", "XEN", "BUILD", "GUESTS", "FREE_MIB", "OF_MIB", "AGE_S", "ROLLOUT", "TROUBLE"])
+    columns = ("HOST", "XEN", "BUILD", "GUESTS", "FREE MIB", "OF", "AGE S", "ROLLOUT")
+    table = _table(*columns, "TROUBLE")
     for name in desk.hosts:
         report = desk.newest(name)
         if report is None:

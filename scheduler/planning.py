@@ -28,13 +28,13 @@ def plan_fleet(
     """
     # Whoever only shows a rollout does not pay for loading the solver.
     from planner.check import problems
-
     from planner.evacuate import PlanOptions, plan_rollout
 
     document = fleet_document(reports, inventory, scope, now)
     fleet = fleet_from(document)
     digest = hashlib.sha256(document).hexdigest()
-    plan = plan_rollout(fleet, digest, PlanOptions(time_limit_s=PLANNING_TIME_S, clock=time.monotonic))
+    options = PlanOptions(time_limit_s=PLANNING_TIME_S, clock=time.monotonic)
+    plan = plan_rollout(fleet, digest, options)
     broken = problems(fleet, plan)
     if broken:
         raise PlanBroken("; ".join(str(problem) for problem in broken[:5]))

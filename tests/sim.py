@@ -109,7 +109,7 @@ class Sim:
         self.book = self._begin()
 
     def _begin(self) -> Book:
-        reports = [self._report(host) for host in self.hosts.values()]
+        reports = [self.report_of(host) for host in self.hosts.values()]
         from scheduler.fleet_view import Scope
 
         scope = Scope((NEW,), self.fleet.policy)
@@ -124,7 +124,7 @@ class Sim:
     def report(self, host: str) -> Report | str:
         if host in self.mute or not self.hosts[host].up:
             return f"{host} has not reported for more than 30 s"
-        return self._report(self.hosts[host])
+        return self.report_of(self.hosts[host])
 
     def silent(self) -> Mapping[str, str]:
         names = {*self.mute, *(h.name for h in self.hosts.values() if not h.up)}
@@ -154,8 +154,7 @@ class Sim:
 
     def round(self) -> None:
         """What the controller does in one round."""
-        while self._future and self._future[0][0] <= self.now:
-            heapq.heappop(self._future)[2]()
+        self.go_on_to(self.now)
         if (self.wanted, self.epoch) != (self.book.rollout.wanted, self.book.rollout.epoch):
             self.feed(Wants(self.now, self.wanted, self.epoch, "on-call", "asked"))
         for step in self.book.running():
@@ -163,6 +162,16 @@ class Sim:
         self.feed(Tick(self.now, self))
         if needs_plan(self.book):
             self._plan_again()
+
+    def go_on_to(self, now: datetime) -> None:
+        """Let happen what is due until then."""
+        self.now = now
+        while self._future and self._future[0][0] <= now:
+            heapq.heappop(self._future)[2]()
+
+    def attempt(self, attempt_id: str) -> Attempt | None:
+        """What the host knows of an attempt."""
+        return self._attempts.get(attempt_id)
 
     def want(self, wanted: Wanted) -> None:
         """A person speaks."""
@@ -200,7 +209,7 @@ class Sim:
                 self.feed(Settled(self.now, step_id, verdict))
 
     def _plan_again(self) -> None:
-        reports = [self._report(self.hosts[name]) for name in sorted(self.hosts)]
+        reports = [self.report_of(self.hosts[name]) for name in sorted(self.hosts)]
         try:
             scope = scope_of(self.book, self.inventory)
             planned, _ = plan_fleet(reports, self.inventory, scope, self.now)
@@ -221,11 +230,15 @@ class Sim:
         )
         if not allowed:
             code = RefusalCode.PAUSED if self.wanted is Wanted.PAUSE else RefusalCode.ABORTED
-            self._say(order, AttemptState.REFUSED, refusal=code, reason=str(code))
+            self.say(order, AttemptState.REFUSED, refusal=code, reason=str(code))
             return
+        self.start(order)
+
+    def start(self, order: Order) -> None:
+        """Begin an attempt; a second start of the same one is what must never happen."""
         assert order.attempt_id not in self.started, "an attempt was started twice"
         self.started[order.attempt_id] = 1
-        self._say(order, AttemptState.RUNNING)
+        self.say(order, AttemptState.RUNNING)
         seconds, then = self._deeds()[order.kind](order)
         self._at(seconds, then)
 
@@ -238,7 +251,7 @@ class Sim:
             Kind.MEND: self._mend,
         }
 
-    def _say(
+    def say(
         self,
         order: Order,
         state: AttemptState,
@@ -248,6 +261,7 @@ class Sim:
         refusal: RefusalCode | None = None,
         reason: str = "",
     ) -> None:
+        """Note how far an attempt has come."""
         self._attempts[order.attempt_id] = Attempt(
             attempt_id=order.attempt_id,
             kind=order.kind,
@@ -272,32 +286,32 @@ class Sim:
         if fault == "refuses":
             text = "guest didn't acknowledge suspend, cancelling request\n"
             text += "Migration failed, failed to suspend at sender.\n"
-            self._say(order, AttemptState.ENDED, exit_code=1, text=text)
+            self.say(order, AttemptState.ENDED, exit_code=1, text=text)
             return
         if fault == "fails":
             del self.faults[guest.name]
             text = "migration transport process [1] exited with error status 255\n"
-            self._say(order, AttemptState.ENDED, exit_code=1, text=text)
+            self.say(order, AttemptState.ENDED, exit_code=1, text=text)
             return
         if fault != "twice":
             self._drop(order.host, guest.name)
         self._boot_guest(guest, order.destination or "")
         if fault == "crashes":
             self._drop(order.destination or "", guest.name)
-        self._say(order, AttemptState.ENDED, exit_code=0, text="Migration successful.\n")
+        self.say(order, AttemptState.ENDED, exit_code=0, text="Migration successful.\n")
 
     def _stop(self, order: Order) -> tuple[float, Callable[[], None]]:
         def then() -> None:
             if self.faults.get(order.guest or "") != "stays_up":
                 self._drop(order.host, order.guest or "")
-            self._say(order, AttemptState.ENDED, exit_code=0)
+            self.say(order, AttemptState.ENDED, exit_code=0)
 
         return self.fleet.policy.stop_s, then
 
     def _start(self, order: Order) -> tuple[float, Callable[[], None]]:
         def then() -> None:
             self._boot_guest(self.guests[order.guest or ""], order.host)
-            self._say(order, AttemptState.ENDED, exit_code=0)
+            self.say(order, AttemptState.ENDED, exit_code=0)
 
         return self.fleet.policy.start_s, then
 
@@ -312,13 +326,13 @@ class Sim:
             host.up, host.report = True, None
             host.boot += 1
             host.build = OLD if host.name in self.wrong_builds else NEW
-            self._say(order, AttemptState.UNKNOWN)
+            self.say(order, AttemptState.UNKNOWN)
 
         return self.fleet.policy.reboot_s, then
 
     def _mend(self, order: Order) -> tuple[float, Callable[[], None]]:
-        assert order.mend in MendAction
-        return 1.0, lambda: self._say(order, AttemptState.ENDED, exit_code=0)
+        assert isinstance(order.mend, MendAction)
+        return 1.0, lambda: self.say(order, AttemptState.ENDED, exit_code=0)
 
     def _boot_guest(self, guest: Guest, where: str) -> None:
         host = self.hosts[where]
@@ -338,12 +352,14 @@ class Sim:
         self.hosts[where].domains.pop(guest, None)
         self.hosts[where].report = None
 
-    def _report(self, host: SimHost) -> Report:
+    def report_of(self, host: SimHost) -> Report:
+        """What the host shows, made anew only after something changed."""
         if host.report is None:
-            host.report = self._look(host)
+            host.report = self.look(host)
         return host.report
 
-    def _look(self, host: SimHost) -> Report:
+    def look(self, host: SimHost) -> Report:
+        """One look at a host."""
         seen = [self._seen(self.guests[d.name], d) for d in host.domains.values()]
         held_mib = sum(guest.memory_mib + guest.overhead_mib for guest in seen)
         dom0 = Domain(

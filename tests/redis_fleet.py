@@ -1,0 +1,129 @@
+"""The hosts of `tests.sim` behind a real server: a controller sees them as it sees real ones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import cast
+
+import redis
+
+from agents.wire import CLAIM_LUA, AttemptState, Order, RefusalCode, Wanted, keys
+from planner.fleet import Fleet
+from scheduler.control import Controller, Parts
+from scheduler.launch import Draw, Wish, begin
+from scheduler.limits import Limits
+from scheduler.planning import plan_fleet
+from scheduler.rollout import ENDED, Rollout
+from scheduler.store import Store
+from tests.sim import NEW, START, Sim
+
+
+class VirtualClock:
+    """A clock that stands until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time.timestamp()
+
+
+class RedisFleet:
+    """Plays the agents: takes orders through the real claim, publishes reports, in virtual time."""
+
+    def __init__(self, client: redis.Redis, fleet: Fleet, **sim: object) -> None:
+        self.client = client
+        self.sim = Sim(fleet, **sim)  # type: ignore[arg-type]
+        self.clock = VirtualClock()
+        self.mute: set[str] = set()
+        self.log: list[str] = []
+        self._claim = client.register_script(CLAIM_LUA)
+        self._sequence = 0
+        self._writers = 0
+        self.store = Store(client, "test")
+
+    def begin(self) -> Rollout:
+        """What `xenroll rollout start` does, on the reports of now."""
+        wish = Wish("XSA-1", (NEW,), "security")
+        self.publish()
+        draw = Draw(wish, self.sim.planned, b"{}", self.clock.now())
+        return begin(self.store, draw)
+
+    def controller(self, limits: Limits | None = None) -> Controller:
+        """A controller as it is right after its start."""
+        self._writers += 1
+        parts = Parts(
+            client=self.client,
+            store=Store(self.client, f"controller-{self._writers}"),
+            clock=self.clock,
+            plan=plan_fleet,
+            limits=limits or Limits(),
+            log=self.log.append,
+        )
+        return Controller(parts, self.sim.inventory)
+
+    def publish(self) -> None:
+        """Every host that is up and not mute looks and reports."""
+        self._sequence += 1
+        for host in self.sim.hosts.values():
+            if host.up and host.name not in self.mute:
+                raw = cast("bytes | None", self.client.get(keys.look(host.name)))
+                orders = cast("dict[bytes, bytes]", self.client.hgetall(keys.orders(host.name)))
+                known = [self.sim.attempt(name.decode()) for name in orders]
+                report = self.sim.look(host).model_copy(
+                    update={
+                        "sequence": self._sequence,
+                        "answers": int(raw or 0),
+                        "attempts": tuple(attempt for attempt in known if attempt),
+                    }
+                )
+                self.client.set(keys.report(host.name), report.model_dump_json())
+
+    def take_orders(self) -> None:
+        """Every host that is up takes what was ordered, through the script that real ones use."""
+        for host in self.sim.hosts.values():
+            orders = cast("dict[bytes, bytes]", self.client.hgetall(keys.orders(host.name)))
+            for name, raw in orders.items():
+                if host.up and host.name not in self.mute and not self.sim.attempt(name.decode()):
+                    self._take(Order.model_validate_json(raw))
+
+    def _take(self, order: Order) -> None:
+        names = [keys.control(order.rollout_id), keys.orders(order.host), keys.claims(order.host)]
+        answer = cast(
+            "bytes", self._claim(keys=names, args=[order.attempt_id, order.epoch, "now"])
+        ).decode()
+        if answer == "run":
+            self.sim.start(order)
+        else:
+            code = RefusalCode(answer)
+            self.sim.say(order, AttemptState.REFUSED, refusal=code, reason=answer)
+
+    def pass_time(self, seconds: float) -> None:
+        """The clock, and what the hosts have under way, go on."""
+        self.clock.time += timedelta(seconds=seconds)
+        self.sim.go_on_to(self.clock.time)
+
+    def round(self, controller: Controller, step_s: float = 5.0) -> None:
+        """One round of everybody."""
+        controller.tick()
+        self.take_orders()
+        self.pass_time(step_s)
+        self.publish()
+
+    def run(self, controller: Controller, rounds: int = 3000) -> None:
+        """Rounds until the rollout has ended, or so many."""
+        for _ in range(rounds):
+            self.round(controller)
+            if self.head().state in ENDED:
+                return
+
+    def head(self) -> Rollout:
+        """The rollout's head as it stands in the server."""
+        return self.store.head(self.store.ids()[-1])
+
+    def want(self, wanted: Wanted) -> None:
+        """What the command line writes."""
+        assert self.store.want(self.head().id, wanted, "on-call", "asked", self.clock.now())

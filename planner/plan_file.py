@@ -27,15 +27,19 @@ Row = dict[str, Any]
 def dump_plan(plan: Plan) -> bytes:
     """The plan file's bytes."""
     with collector_paused():
-        document = {
-            "format": PLAN_FORMAT,
-            "fleet_sha256": plan.fleet_sha256,
-            "waves": [{"number": w.number, "hosts": w.hosts, "gate": w.gate} for w in plan.waves],
-            "steps": [_step_row(step) for step in plan.steps],
-            "blocked": [_blocked_row(blocked) for blocked in plan.blocked],
-            "summary": _summary_row(plan.summary),
-        }
-        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(plan_rows(plan), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def plan_rows(plan: Plan) -> Row:
+    """The plan file's object."""
+    return {
+        "format": PLAN_FORMAT,
+        "fleet_sha256": plan.fleet_sha256,
+        "waves": [{"number": w.number, "hosts": w.hosts, "gate": w.gate} for w in plan.waves],
+        "steps": [_step_row(step) for step in plan.steps],
+        "blocked": [_blocked_row(blocked) for blocked in plan.blocked],
+        "summary": _summary_row(plan.summary),
+    }
 
 
 def _step_row(step: Step) -> Row:

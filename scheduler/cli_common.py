@@ -1,42 +1,21 @@
-"""What the commands share: exit codes, one clear line for an error, texts that cannot do harm."""
+"""What the commands that talk to Redis share."""
 
 from __future__ import annotations
 
 import getpass
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import IntEnum
-from typing import NoReturn
 
-import typer
 from redis.exceptions import RedisError
 
+from scheduler.cli_exit import Exit, fail
 from scheduler.inventory import Inventory, InventoryError, load_inventory
 from scheduler.link import Away, quick
 from scheduler.settings import Settings
 from scheduler.store import NoRollout, Store
-from scheduler.text import plain
 
-
-class Exit(IntEnum):
-    """What a command's exit code says."""
-
-    DONE = 0
-    REFUSED = 1  # it makes no sense in this state
-    BAD_INPUT = 2  # an unknown name, a broken file
-    BLOCKED = 3  # planned, but some hosts are blocked
-    NO_PLAN = 4  # nothing can be planned
-    INTERNAL = 5  # a defect of xenroll
-    AWAY = 6  # Redis does not answer
-
-
-def fail(code: Exit, lines: str | Sequence[str]) -> NoReturn:
-    """End with these lines on stderr."""
-    for line in [lines] if isinstance(lines, str) else lines:
-        print(f"xenroll: {plain(line)}", file=sys.stderr)
-    raise typer.Exit(int(code))
+__all__ = ["Exit", "fail", "inventory_of", "person", "store", "the_rollout"]
 
 
 @contextmanager
@@ -80,5 +59,3 @@ def the_rollout(held: Store, rollout_id: str | None) -> str:
         known = f"; there are {', '.join(ids[-5:])}" if ids else "; there is none yet"
         fail(Exit.BAD_INPUT, f"no rollout {rollout_id}{known}")
     return rollout_id or ids[-1]
-
-

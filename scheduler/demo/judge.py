@@ -10,6 +10,7 @@ from pathlib import Path
 from planner.fleet import Fleet, Guest
 from scheduler.demo.layout import fixed_build
 from scheduler.demo.trouble import Trouble
+from scheduler.standin.ledger import audit
 from scheduler.standin.store import World, look, runnable
 
 
@@ -29,7 +30,7 @@ def judge(world_dir: Path, fleet: Fleet, trouble: Trouble) -> Verdict:
     wrong = [
         *_wrong_hosts(fleet, {name: state["xen"]["build_id"] for name, state in states.items()}),
         *_wrong_guests(fleet, running, trouble),
-        *_wrong_moments(world_dir),
+        *audit(world),
     ]
     alive = sum(running[guest.uuid or ""] == 1 for guest in fleet.guests)
     found = (

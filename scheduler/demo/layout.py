@@ -61,6 +61,10 @@ class Places:
         """The agent's settings file."""
         return self.agent(host) / "agent.toml"
 
+    def root(self, host: str) -> Path:
+        """The folder that stands for the host's `/`."""
+        return self.world / "hosts" / host / "root"
+
     def programs(self, host: str) -> Path:
         """The folder that holds the host's `xl`, `ssh`, `systemctl`."""
         return self.world / "hosts" / host / "bin"
@@ -146,7 +150,7 @@ def agent_settings(places: Places, host: Host, redis_url: str, pace: Pace) -> di
     return {
         "host": host.name,
         "redis_url": redis_url,
-        "root": str(places.world / "hosts" / host.name / "root"),
+        "root": str(places.root(host.name)),
         "state_dir": str(places.agent(host.name) / "state"),
         "xl": [str(programs / "xl")],
         "xen_livepatch": [str(programs / "xen-livepatch")],
@@ -154,7 +158,7 @@ def agent_settings(places: Places, host: Host, redis_url: str, pace: Pace) -> di
         "reboot_command": [str(programs / "systemctl"), "reboot"],
         "transport": f"{programs / 'ssh'} {SSH_OPTIONS}",
         "storage": [
-            {"prefix": f"/dev/san/{tag}/", "tag": f"storage:{tag}", "present": "/dev/san"}
+            {"prefix": f"/dev/san/{tag}/", "tag": f"storage:{tag}", "present": f"/dev/san/{tag}"}
             for tag in _tags(host.offers, "storage:")
         ],
         "report_interval_s": pace.report_interval_s,
@@ -198,6 +202,9 @@ def lay_out(
         [guest_spec(guest) for guest in fleet.guests],
         speed=pace.speed,
     )
+    for host in fleet.hosts:
+        for tag in _tags(host.offers, "storage:"):
+            (places.root(host.name) / "dev" / "san" / tag).mkdir(parents=True)
     places.fleet.write_bytes(document)
     inventory = inventory_of(fleet, restart_if_refused)
     places.inventory.write_text(inventory.model_dump_json(by_alias=True, indent=1) + "\n")

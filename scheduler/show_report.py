@@ -14,7 +14,6 @@ from scheduler.progress import Progress
 from scheduler.rollout import GuestRecord, HostState
 from scheduler.show_screen import duration, headline
 from scheduler.text import plain
-from scheduler.text import plain
 
 LISTED = 12
 """Names in a list before it ends in "and N more"."""

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from scheduler.standin.store import Domain, State
 
-SAVE_DIR, AUTO_DIR = "var/lib/xen/save", "etc/xen/auto"
+SAVE_DIR, AUTO_DIR, UNIT_DIR = "var/lib/xen/save", "etc/xen/auto", "etc/systemd/system"
 
 
 def power_off(world: World, host: str) -> None:
@@ -57,7 +57,7 @@ def start_reboot(world: World, host: str) -> None:
     """What `systemctl reboot` does: xendomains saves every guest that is still here (unless it is
     masked or disabled: then the guests just lose their power), then the host goes down."""
     with Change(world, host) as change:
-        if xendomains_acts(change.state):
+        if xendomains_acts(world, host, change.state):
             for domain in [d for d in change.state["domains"] if d["domid"]]:
                 _save_image(world, host, domain)
                 lifecycle.remove(change.state, domain, "saved", change.note)
@@ -80,7 +80,7 @@ def finish_reboot(world: World, host: str) -> bool:
         change.note("boot", boot_id=change.state["boot_id"])
         state = change.state
     write_root(world, host, state)
-    if xendomains_acts(state):
+    if xendomains_acts(world, host, state):
         _xendomains_start(world, host)
     return True
 
@@ -104,8 +104,11 @@ def _boot(state: State, now: float, install: bool) -> None:
     )
 
 
-def xendomains_acts(state: State) -> bool:
-    return bool(state["units"].get("xendomains.service") == "enabled")
+def xendomains_acts(world: World, host: str, state: State) -> bool:
+    """Unless it is disabled, or masked (by `systemctl` or by a link to /dev/null of one's own)."""
+    link = f"{world.host_dir(host)}/root/{UNIT_DIR}/xendomains.service"
+    masked = os.path.islink(link) and os.readlink(link) == "/dev/null"
+    return state["units"].get("xendomains.service") == "enabled" and not masked
 
 
 def _drop_domains(change: Change, why: str) -> None:

@@ -12,6 +12,7 @@ from scheduler.standin.xl_change import name_taken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from scheduler.standin.cfg import Value
@@ -20,9 +21,19 @@ CREATE = "libxl: error: libxl_create.c"
 __all__ = ["ConfigError", "create", "read_config"]
 
 
-def read_config(path: str) -> dict[str, Any]:
-    """The configuration in an xl.cfg as libxl keeps it.  OSError, ConfigError."""
-    return to_config(parse_cfg(read_text(path), path))
+def read_config(path: str, shown: str = "", more: Sequence[str] = ()) -> dict[str, Any]:
+    """The configuration in an xl.cfg as libxl keeps it, with `more` settings from a command line.
+
+    `shown`: what messages call the file.  OSError, ConfigError.
+    """
+    text = "\n".join([read_text(path), *more])
+    return to_config(parse_cfg(text, shown or path))
+
+
+def in_root(root: str, path: str) -> str:
+    """Where a path of the host is on this machine; a file outside the host's `/` is itself."""
+    inside = f"{root}{path}"
+    return inside if path.startswith("/") and os.path.exists(inside) else path
 
 
 def to_config(cfg: dict[str, Value]) -> dict[str, Any]:
@@ -107,7 +118,7 @@ def create(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
     if "q" not in options:
         complain(f"Parsing config from {path}\n")
     try:
-        config = read_config(path)
+        config = read_config(in_root(dom0.root, path), path, rest[0 if "f" in options else 1 :])
     except OSError as error:
         complain(f"Failed to read config file: {path}: {error.strerror}\n")
         return 1

@@ -42,10 +42,10 @@ def _struck(dom0: Dom0, domain: Domain, fault: str) -> bool:
 def _config(dom0: Dom0, domain: Domain, options: dict[str, Any]) -> bytes:
     """The configuration as it will travel; Exit(1) where there is none."""
     if "C" in options:
-        from scheduler.standin.xl_create import ConfigError, read_config
+        from scheduler.standin.xl_create import ConfigError, in_root, read_config
 
         try:
-            text = sent(read_config(options["C"]))
+            text = sent(read_config(in_root(dom0.root, options["C"])))
         except OSError:
             complain("unable to read overridden config file\n")
             raise Exit(1) from None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.arrays import arrays_of
 from planner.assemble import steps_of, waves_of
 from planner.blocked import blocked_of
 from planner.bounds import Bounds, bounds_of
 from planner.fleet import Fleet
-from planner.grow import Grower, Recipe
-from planner.needs import Drafting
 from planner.options import PlanOptions
-from planner.plan import Plan, Step, StepKind, Summary
-from planner.schedule import schedule
+from planner.plan import Plan, StepKind, Summary
+from planner.portfolio import Candidate, best_of
+from planner.state import State
 
 __all__ = ["PlanOptions", "plan_rollout"]
 
@@ -25,32 +26,35 @@ def plan_rollout(fleet: Fleet, fleet_sha256: str, options: PlanOptions) -> Plan:
     began_s = options.clock()
     arrays = arrays_of(fleet)
     bounds = bounds_of(arrays)
-    extra = bounds.moves_allowed - bounds.evacuated
-    grower = Grower(arrays, Recipe(extra, options.seed_hosts))
-    state = grower.run()
-    waves = grower.waves()
-    drafts = Drafting(arrays, waves).run(state.sequence)
-    starts_s, ends_s = schedule(arrays, drafts)
-    steps = steps_of(arrays, drafts, starts_s, ends_s)
+    chosen = best_of(arrays, bounds, options, unlock=_unlock)
+    state = chosen.grower.state
     blocked = blocked_of(state)
-    unmoved = [host for host in range(len(arrays.hosts)) if arrays.reboot[host] and not state.is_open[host]]
-    bounds = bounds_of(arrays, unmoved) if unmoved else bounds
-    summary = _summary(steps, len(blocked), bounds, options.clock() - began_s)
-    return Plan(fleet_sha256, waves_of(arrays, waves), steps, blocked, summary)
+    if blocked:
+        bounds = bounds_of(arrays, [arrays.host_index[entry.host] for entry in blocked])
+    summary = _summary(chosen, len(blocked), bounds, options.clock() - began_s)
+    steps = steps_of(arrays, chosen.drafts, *chosen.times_s)
+    waves = waves_of(arrays, chosen.grower.waves())
+    return Plan(fleet_sha256, waves, steps, blocked, summary)
 
 
-def _summary(
-    steps: tuple[Step, ...], blocked: int, bounds: Bounds, planning_s: float
-) -> Summary:
-    moved = [step.guest for step in steps if step.kind is StepKind.MOVE]
+def _unlock(state: State, hosts: Sequence[int]) -> int | None:
+    # OR-Tools takes a second to load: only where a host is stuck.
+    from planner.unlock import unlock
+
+    return unlock(state, hosts)
+
+
+def _summary(chosen: Candidate, blocked: int, bounds: Bounds, planning_s: float) -> Summary:
+    drafts = chosen.drafts
+    moved = [draft.guest for draft in drafts if draft.kind is StepKind.MOVE]
     return Summary(
         moves=len(moved),
         moves_lower_bound=bounds.moves,
-        makespan_s=max((step.end_s for step in steps), default=0.0),
+        makespan_s=chosen.makespan_s,
         makespan_lower_bound_s=bounds.makespan_s(len(moved)),
-        hosts_rebooted=sum(step.kind is StepKind.REBOOT for step in steps),
+        hosts_rebooted=sum(draft.kind is StepKind.REBOOT for draft in drafts),
         hosts_blocked=blocked,
         guests_moved=len(set(moved)),
-        guests_restarted=sum(step.kind is StepKind.START for step in steps),
+        guests_restarted=sum(draft.kind is StepKind.START for draft in drafts),
         planning_s=planning_s,
     )

@@ -20,7 +20,7 @@ from planner.needs import WaveHosts
 from planner.opening import openings
 from planner.order import bulk, drain_s, fullness, ground_of, has_restarts
 from planner.place import Inbound, Parking, Placement, Placer, weights_of
-from planner.state import State
+from planner.state import Move, State
 
 # So many hosts are tried when one has to be emptied with extra moves, those with fewest guests.
 _FORCED_TRIES = 200
@@ -89,6 +89,11 @@ class Grower:
             if not (self._grow(pool) or self._force(pool)) or not self.waiting[pool]:
                 pools.discard(pool)
         return self.state
+
+    @property
+    def moves(self) -> int:
+        """Migrations in the sequence."""
+        return sum(isinstance(action, Move) for action in self.state.sequence)
 
     def waves(self) -> list[WaveHosts]:
         """The waves so far; the last one needs no gate."""

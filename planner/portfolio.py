@@ -1,0 +1,140 @@
+"""Tries several recipes for the whole fleet and keeps the best plan.
+
+A fixed amount of work by the size of the fleet, so that the same input and seed give the same
+plan on any machine (unless the time limit ends it early).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from planner.arrays import Arrays
+from planner.bounds import Bounds
+from planner.grow import Grower, Recipe, Unlock
+from planner.needs import Draft, Drafting
+from planner.options import PlanOptions
+from planner.schedule import schedule
+
+# Guests placed in all recipes together, and what bounds the number of recipes either way.
+_WORK = 36_000
+_FEWEST, _MOST = 2, 40
+
+# Up to so many guests the steps are timed for every recipe, beyond it only for the best.
+_TIMED = 4_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a recipe came to."""
+
+    grower: Grower
+
+    @property
+    def arrays(self) -> Arrays:
+        """The fleet."""
+        return self.grower.arrays
+
+    @property
+    def blocked(self) -> int:
+        """Hosts that it could not empty."""
+        return sum(map(len, self.grower.waiting))
+
+    @cached_property
+    def drafts(self) -> list[Draft]:
+        """The steps with their needs."""
+        return Drafting(self.arrays, self.grower.waves()).run(self.grower.state.sequence)
+
+    @cached_property
+    def times_s(self) -> tuple[list[float], list[float]]:
+        """Start and end of each step."""
+        return schedule(self.arrays, self.drafts)
+
+    @property
+    def makespan_s(self) -> float:
+        """When the last step ends."""
+        return max(self.times_s[1], default=0.0)
+
+
+def best_of(
+    arrays: Arrays,
+    bounds: Bounds,
+    options: PlanOptions,
+    canary: Sequence[int] = (),
+    unlock: Unlock | None = None,
+) -> Candidate:
+    """The best candidate: fewest blocked hosts, moves within the policy, shortest makespan.
+
+    `unlock` is tried where plain growing leaves hosts blocked.
+    """
+    began_s = options.clock()
+    best: tuple[tuple[float, ...], Recipe, Candidate] | None = None
+    for recipe in recipes(arrays, bounds, options):
+        candidate = _grown(arrays, recipe, canary, None)
+        value = _value(candidate, bounds, options)
+        if best is None or value < best[0]:
+            best = value, recipe, candidate
+        if options.clock() - began_s > options.time_limit_s:
+            break
+    if best is None:
+        raise AssertionError("there is always a first recipe")
+    if unlock is not None and best[2].blocked:
+        return _unlocked(arrays, bounds, options, canary, unlock, best)
+    return best[2]
+
+
+def _unlocked(
+    arrays: Arrays,
+    bounds: Bounds,
+    options: PlanOptions,
+    canary: Sequence[int],
+    unlock: Unlock,
+    best: tuple[tuple[float, ...], Recipe, Candidate],
+) -> Candidate:
+    candidate = _grown(arrays, best[1], canary, unlock)
+    return min(best[2], candidate, key=lambda found: _value(found, bounds, options))
+
+
+def _grown(
+    arrays: Arrays, recipe: Recipe, canary: Sequence[int], unlock: Unlock | None
+) -> Candidate:
+    grower = Grower(arrays, recipe, unlock)
+    grower.run(canary)
+    return Candidate(grower)
+
+
+def _value(candidate: Candidate, bounds: Bounds, options: PlanOptions) -> tuple[float, ...]:
+    """What to minimise, the most important first."""
+    moves = candidate.grower.moves
+    over = max(0, moves - bounds.moves_allowed) if options.seed_hosts is None else 0
+    timed = len(candidate.arrays.guests) <= _TIMED
+    makespan_s = candidate.makespan_s if timed else candidate.grower.last_s
+    return candidate.blocked, over, makespan_s, moves
+
+
+def recipes(arrays: Arrays, bounds: Bounds, options: PlanOptions) -> Iterator[Recipe]:
+    """The recipes to try, the most promising first."""
+    policy = arrays.policy
+    first = Recipe(extra=bounds.moves_allowed - bounds.evacuated, seeds=options.seed_hosts)
+    never = float("inf")
+    number = max(_FEWEST, min(_MOST, _WORK // max(1, len(arrays.guests))))
+    fixed = [
+        first,
+        replace(first, opening=1, bulk=0.0, late_s=never),
+        replace(first, opening=2),
+        replace(first, extra=bounds.moves - bounds.evacuated),
+        replace(first, opening=1, bulk=0.1),
+        replace(first, bulk=0.0, late_s=never),
+    ]
+    yield from fixed[:number]
+    chance = random.Random(options.seed)
+    for _ in range(number - len(fixed)):
+        yield replace(
+            first,
+            opening=chance.randrange(8),
+            bulk=chance.choice((0.0, 0.03, 0.05, 0.1, 0.2)),
+            late_s=chance.choice((0.5, 1.0, never)) * policy.reboot_s,
+            fit_s=chance.choice((30.0, 60.0, 100.0, 200.0, 400.0)),
+        )

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,7 @@ def _levels(hosts: Sequence[Host], policy: Policy) -> dict[str, int]:
 
 def _slices(host_pool: Sequence[int]) -> list[slice]:
     starts = [n for n, pool in enumerate(host_pool) if n == 0 or host_pool[n - 1] != pool]
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(host_pool)], strict=True)]
+    return [slice(a, b) for a, b in pairwise([*starts, len(host_pool)])]
 
 
 def _guests_of(n_hosts: int, guest_host: Sequence[int]) -> list[list[int]]:

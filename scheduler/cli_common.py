@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from scheduler.cli_exit import Exit, fail
@@ -18,11 +19,25 @@ from scheduler.store import NoRollout, Store
 __all__ = ["Exit", "fail", "inventory_of", "person", "store", "the_rollout"]
 
 
+def settings() -> Settings:
+    """What the environment says; ends the command where a value is none."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        fail(Exit.BAD_INPUT, [_setting(dict(one)) for one in error.errors()])
+
+
+def _setting(error: dict[str, object]) -> str:
+    location = error["loc"]
+    parts = [str(part).upper() for part in location] if isinstance(location, tuple) else []
+    return f"XENROLL_{'__'.join(parts)}: {error['msg']}"
+
+
 @contextmanager
 def store() -> Iterator[Store]:
     """The store that the environment names; ends the command with one line when it is away."""
     try:
-        yield Store(quick(Settings().redis_url), f"cli-{os.getpid()}")
+        yield Store(quick(settings().redis_url), f"cli-{os.getpid()}")
     except Away as error:
         fail(Exit.AWAY, str(error))
     except RedisError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from scheduler.cli_common import Exit, fail
+from scheduler.cli_common import Exit, fail, settings
 from scheduler.inventory import InventoryError
 
 
@@ -17,10 +17,9 @@ def controller() -> None:
     """Lead every rollout that has not ended, until SIGTERM; a second one waits its turn."""
     from scheduler.link import Away
     from scheduler.serve import main
-    from scheduler.settings import Settings
 
     try:
-        main(Settings())
+        main(settings())
     except Away as error:
         fail(Exit.AWAY, str(error))
     except InventoryError as error:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agents.wire import Wanted
-from scheduler.cli_common import Exit, fail, inventory_of, person, store, the_rollout
+from scheduler.cli_common import Exit, fail, inventory_of, person, settings, store, the_rollout
 from scheduler.rollout import ENDED, Rollout, RolloutState
 from scheduler.store import Store
 from scheduler.text import plain
@@ -61,12 +61,11 @@ def _start(held: Store, wish: object, *, accept_blocked: bool, dry_run: bool) ->
     from scheduler.launch import Wish, begin, draw
     from scheduler.planned import blocked_reasons
     from scheduler.planning import PlanBroken
-    from scheduler.settings import Settings
     from scheduler.store import Conflict, Taken
 
     assert isinstance(wish, Wish)
     try:
-        drawn = draw(held.client, inventory_of(held), wish, Settings().look_wait_s)
+        drawn = draw(held.client, inventory_of(held), wish, settings().look_wait_s)
         blocked = blocked_reasons(drawn.planned.plan)
         _show_plan(drawn.planned.plan.summary.moves, drawn.planned.plan.summary.makespan_s, blocked)
         if blocked and not accept_blocked and not dry_run:

@@ -1,0 +1,166 @@
+"""The commands for people: what they print, and with which code they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from agents.wire import Wanted
+from scheduler.rollout import RolloutState
+from tests.make import fleet, guest, host
+from tests.redis_fleet import RedisFleet
+from tests.sim import NEW
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def xenroll(
+    url: str, *arguments: str, stdin: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The real command, as a person calls it."""
+    return subprocess.run(
+        [sys.executable, "-m", "scheduler", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "XENROLL_REDIS_URL": url, "COLUMNS": "200", **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def said(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert result.returncode == code, (result.stdout, result.stderr)
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stdout + result.stderr
+
+
+@pytest.fixture
+def played(redis_client: redis.Redis) -> RedisFleet:
+    """A fleet of two hosts that have reported, with its inventory applied."""
+    guests = [guest("g1", "h0", gib=2), guest("g2", "h1", gib=2)]
+    played = RedisFleet(redis_client, fleet([host("h0"), host("h1")], guests))
+    played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
+    played.publish()
+    return played
+
+
+def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
+    url = f"unix://{tmp_path}/nothing.sock"
+    for command in (["rollout", "list"], ["host", "list"], ["rollout", "pause"]):
+        said(xenroll(url, *command), 6, "nothing.sock", "does not answer")
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    result = xenroll(f"redis://user:secret@127.0.0.1:{1}/0", "rollout", "list")
+    said(result, 6, "127.0.0.1:1")
+    assert "secret" not in result.stdout + result.stderr
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    said(xenroll("nonsense", "rollout", "list"), 6, "XENROLL_REDIS_URL")
+
+
+def test_a_setting_out_of_range_is_named(redis_url: str) -> None:
+    result = xenroll(redis_url, "rollout", "list", XENROLL_TICK_S="0")
+    said(result, 2, "XENROLL_TICK_S")
+
+
+def test_an_unknown_rollout_is_named(played: RedisFleet, redis_url: str) -> None:
+    said(xenroll(redis_url, "rollout", "status"), 2, "there is no rollout yet")
+    rollout = played.begin()
+    for command in ("status", "pause", "resume", "abort", "report"):
+        said(xenroll(redis_url, "rollout", command, "xsa-9"), 2, "no rollout xsa-9", rollout.id)
+
+
+def test_what_makes_no_sense_in_a_state_is_refused(played: RedisFleet, redis_url: str) -> None:
+    played.begin()
+    said(xenroll(redis_url, "rollout", "resume"), 1, "nothing to resume")
+    said(xenroll(redis_url, "rollout", "pause", "--reason", "look"), 0, "paused")
+    said(xenroll(redis_url, "rollout", "pause"), 1, "already")
+    said(xenroll(redis_url, "rollout", "resume"), 0, "resumed")
+    played.run(played.controller())
+    assert played.head().state is RolloutState.DONE
+    for command in ("pause", "resume", "abort"):
+        said(xenroll(redis_url, "rollout", command), 1, "has ended (done)")
+
+
+def test_an_abort_cannot_be_taken_back(played: RedisFleet, redis_url: str) -> None:
+    played.begin()
+    said(xenroll(redis_url, "rollout", "abort", "--reason", "bad build"), 0, "aborted")
+    said(xenroll(redis_url, "rollout", "resume"), 1, "cannot be resumed")
+    assert played.store.control(played.head().id)["wanted"] == Wanted.ABORT
+    assert played.store.control(played.head().id)["reason"] == "bad build"
+
+
+def test_status_and_report_as_text_and_json(played: RedisFleet, redis_url: str) -> None:
+    rollout = played.begin()
+    said(xenroll(redis_url, "rollout", "status"), 0, "hosts 0/2 fixed", "running")
+    status = xenroll(redis_url, "rollout", "status", "--json")
+    assert json.loads(status.stdout)["hosts_to_fix"] == 2
+    played.run(played.controller())
+    said(xenroll(redis_url, "rollout", "status"), 0, "done")
+    said(xenroll(redis_url, "rollout", "status", "--watch"), 0, "done")
+    said(xenroll(redis_url, "rollout", "report"), 0, "moves")
+    report = json.loads(xenroll(redis_url, "rollout", "report", "--json").stdout)
+    assert report["moves"] == 3 and report["moves_lower_bound"] == 3
+    assert report["hosts"] == {"fixed": 2}
+    said(xenroll(redis_url, "rollout", "list"), 0, rollout.id, "done")
+    assert json.loads(xenroll(redis_url, "rollout", "list", "--json").stdout)[0]["id"] == rollout.id
+
+
+def test_hosts_and_guests_are_shown(played: RedisFleet, redis_url: str) -> None:
+    said(xenroll(redis_url, "host", "list"), 0, "h0", "4.17.7")
+    said(xenroll(redis_url, "host", "show", "h1"), 0, "Xen 4.17.7", "g2")
+    said(xenroll(redis_url, "host", "show", "h9"), 2, "no host h9")
+    said(xenroll(redis_url, "guest", "list"), 0, "g1", "h0", "g2", "h1")
+    said(xenroll(redis_url, "guest", "show", "g1"), 0, "guest g1 on h0")
+    said(xenroll(redis_url, "guest", "show", "g9"), 2, "no guest g9")
+    assert len(json.loads(xenroll(redis_url, "host", "list", "--json").stdout)) == 2
+    assert len(json.loads(xenroll(redis_url, "guest", "list", "--json").stdout)) == 2
+
+
+def test_without_an_inventory_there_is_no_fleet(redis_client: redis.Redis, redis_url: str) -> None:
+    for command in (["host", "list"], ["rollout", "start", "XSA-1", "--fixed-build", NEW]):
+        said(xenroll(redis_url, *command), 2, "xenroll inventory apply")
+
+
+def test_a_broken_inventory_is_refused_with_the_path(redis_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "inventory.json"
+    for text, words in (
+        ("{", "inventory.json"),
+        ('{"hosts": [{"name": "h1"}, {"name": "h1"}]}', 'hosts[1].name: "h1" is there twice'),
+        ('{"hosts": [{"name": "h1", "rack": "r1"}]}', "hosts[0].rack"),
+        ('{"guests": [{"name": "g1", "if_refused": "kill"}]}', "guests[0].if_refused"),
+    ):
+        file.write_text(text)
+        said(xenroll(redis_url, "inventory", "apply", str(file)), 2, words)
+    said(xenroll(redis_url, "inventory", "apply", str(tmp_path / "none.json")), 2, "none.json")
+    said(xenroll(redis_url, "inventory", "show"), 2, "no inventory yet")
+    good = '{"hosts": [{"name": "h1"}]}'
+    said(xenroll(redis_url, "inventory", "apply", "-", stdin=good), 0, "1 hosts")
+    said(xenroll(redis_url, "inventory", "show"), 0, '"h1"')
+
+
+def test_a_host_that_does_not_look_keeps_a_rollout_from_starting(
+    played: RedisFleet, redis_url: str
+) -> None:
+    start = ["rollout", "start", "XSA-1", "--fixed-build", NEW]
+    result = xenroll(redis_url, *start, XENROLL_LOOK_WAIT_S="1")
+    said(result, 4, "nothing was started", "h0", "h1")
+    said(xenroll(redis_url, *start, "--without-host", "h9"), 4, "no host h9")
+    assert not played.store.ids()
+
+
+def test_hostile_names_are_made_visible(played: RedisFleet, redis_url: str) -> None:
+    result = xenroll(redis_url, "guest", "show", "\x1b[31mred\nnext")
+    said(result, 2, "\\x1b[31mred\\x0anext")
+    assert "\x1b" not in result.stderr

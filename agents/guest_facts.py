@@ -51,9 +51,9 @@ def _list(config: Config, key: str) -> list[Config]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def _kib(config: Config, key: str) -> int:
-    found = config["b_info"].get(key, 0)
-    return found if isinstance(found, int) and found > 0 else 0
+def _number(config: Config, key: str, otherwise: int = 0) -> int:
+    found = config["b_info"].get(key)
+    return found if isinstance(found, int) and found > 0 else otherwise
 
 
 def _true(value: object) -> bool:
@@ -66,7 +66,7 @@ def _round_up(value: int, unit: int) -> int:
 
 def memory_mib(config: Config, domain: Domain) -> int:
     """What a migration copies: its target, or what it holds if that is more."""
-    return max(_round_up(_kib(config, "target_memkb"), KIB), domain.memory_mib)
+    return max(_round_up(_number(config, "target_memkb"), KIB), domain.memory_mib)
 
 
 def shadow_kib(config: Config) -> int:
@@ -74,28 +74,31 @@ def shadow_kib(config: Config) -> int:
 
     k is 2 for shadow paging of an HVM guest, else 1 (libxl_utils.c).
     """
-    set_kib = _kib(config, "shadow_memkb")
+    set_kib = _number(config, "shadow_memkb")
     if set_kib:
         return set_kib
     hap = config["c_info"].get("hap")
     k = 2 if guest_type(config) != "pv" and hap in ("False", False) else 1
-    vcpus = config["b_info"].get("max_vcpus", 1)
-    return 4 * (256 * int(vcpus) + k * _round_up(_kib(config, "max_memkb"), KIB))
+    memory = _round_up(_number(config, "max_memkb"), KIB)
+    return 4 * (256 * _number(config, "max_vcpus", 1) + k * memory)
 
 
 def overhead_mib(config: Config) -> int:
     """What the guest takes on a host beyond its memory, rounded up (libxl_mem.c)."""
-    target = _kib(config, "target_memkb")
+    target = _number(config, "target_memkb")
     fixed = 1024 if guest_type(config) == "pv" else 2048
-    need = target + shadow_kib(config) + _kib(config, "iommu_memkb") + fixed
+    need = target + shadow_kib(config) + _number(config, "iommu_memkb") + fixed
     if _true(config["b_info"].get("device_model_stubdomain")):
-        need += _kib(config, "stubdomain_memkb") + _kib(config, "video_memkb")
+        need += _number(config, "stubdomain_memkb") + _number(config, "video_memkb")
     return _round_up(_round_up(need, 2048) * 2048, KIB) - _round_up(target, KIB)
 
 
 def disks(config: Config) -> list[Config]:
     """Its disks; an empty CD drive is none."""
-    return [disk for disk in _list(config, "disks") if disk.get("pdev_path")]
+    found = _list(config, "disks")
+    return [
+        {**disk, "pdev_path": str(disk["pdev_path"])} for disk in found if disk.get("pdev_path")
+    ]
 
 
 def storage_tag(path: str, settings: Settings) -> str | None:
@@ -132,7 +135,7 @@ def obstacles(
     yield from _backends(config, settings)
     yield from _features(config)
     yield from state_obstacles(domain)
-    target = _round_up(_kib(config, "target_memkb"), KIB)
+    target = _round_up(_number(config, "target_memkb"), KIB)
     if target and domain.memory_mib > target + BALLOON_SLACK_MIB:
         text = f"it holds {domain.memory_mib} MiB and should shrink to {target} MiB"
         yield Obstacle(code=ObstacleCode.BALLOONING, text=text, lasting=False)
@@ -225,4 +228,4 @@ def unreadable(domain: Domain) -> GuestSeen:
 
 def guest_vcpus(config: Config, domain: Domain) -> int:
     """How many it may use; more than are online where some are unplugged."""
-    return max(int(config["b_info"].get("max_vcpus", 1)), domain.vcpus)
+    return max(_number(config, "max_vcpus", 1), domain.vcpus)

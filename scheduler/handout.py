@@ -49,9 +49,13 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
     """Order every step that may start; say why where a gate holds one."""
     load = load_of(draft)
     for step in draft.book.startable():
-        if _may_be_considered(draft, step) and not _over_limit(draft, step, load):
-            gate = check(step, sight, load.room_taken_mib)
-            _answered(draft, step, gate, load, sight, limits)
+        if not _may_be_considered(draft, step) or _over_limit(draft, step, load):
+            continue
+        if step.kind is Kind.START and not draft.guest(step.guest or "", step.host).down:
+            moot(draft, step, f"{step.guest} was not shut down by this rollout")
+            continue
+        gate = check(step, sight, load.room_taken_mib)
+        _answered(draft, step, gate, load, sight, limits)
 
 
 def _may_be_considered(draft: Draft, step: Step) -> bool:

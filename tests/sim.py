@@ -136,6 +136,19 @@ class Sim:
     def where(self, guest: str) -> tuple[str, ...]:
         return tuple(h.name for h in self.hosts.values() if guest in h.domains)
 
+    # What other people do meanwhile.
+
+    def shut_down_by_owner(self, guest: str) -> None:
+        """Its owner powers a guest off."""
+        for host in self.hosts.values():
+            self._drop(host.name, guest)
+
+    def create(self, name: str, where: str) -> None:
+        """Somebody starts a new guest of 1 GiB."""
+        model = self.fleet.guests[0]
+        self.guests[name] = model.model_copy(update={"name": name, "memory_mib": 1024})
+        self._boot_guest(self.guests[name], where)
+
     # Running it.
 
     def run(self, until_s: float = 20_000, step_s: float = 1.0) -> None:

@@ -139,6 +139,35 @@ def test_a_restart_guest_is_down_only_around_its_hosts_reboot() -> None:
     assert sim.book.guests["p1"].restarts == 1
 
 
+def test_a_guest_that_its_owner_shut_down_is_not_started_by_us() -> None:
+    guests = [guest("g1", "h0", gib=2), guest("p1", "h0", gib=2, evacuation="restart")]
+    sim = Sim(fleet([host("h0"), host("h1")], guests))
+    sim.run(5)
+    sim.shut_down_by_owner("p1")
+    sim.run()
+    assert_all_fixed(sim)
+    assert running(sim) == Counter(["g1"])
+
+
+def test_a_guest_that_appears_on_a_closed_host_is_planned_for_and_not_rebooted_away() -> None:
+    sim = Sim(small_fleet())
+    sim.run(60)
+    closed = next(h.name for h in sim.book.hosts.values() if h.closed)
+    sim.create("new", closed)
+    sim.run()
+    assert_all_fixed(sim)
+    assert running(sim)["new"] == 1
+
+
+def test_a_guest_that_its_owner_shut_down_needs_no_move() -> None:
+    sim = Sim(small_fleet())
+    sim.run(2)
+    sim.shut_down_by_owner("g11")
+    sim.run()
+    assert_all_fixed(sim)
+    assert sim.book.rollout.generation == 1, "nothing had to be planned anew for it"
+
+
 def test_a_guest_that_ignores_its_shutdown_blocks_its_host_and_is_left_alone() -> None:
     guests = [guest("g1", "h0", gib=2), guest("p1", "h0", gib=2, evacuation="restart")]
     sim = Sim(fleet([host("h0"), host("h1")], guests), faults={"p1": "stays_up"})

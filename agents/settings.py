@@ -78,6 +78,7 @@ class Settings(BaseModel):
     stop_wait_s: float = Field(default=300.0, gt=0)  # how long `xl shutdown -w` is waited for
     reboot_linger_s: float = Field(default=900.0, gt=0)  # how long a reboot may take to begin
     livepatch_tries: int = Field(default=5, ge=1)
+    start_limit_s: float = Field(default=60.0, gt=0)  # for a step runner to come up
     poll_s: float = Field(default=0.25, gt=0)  # how often a waiting job looks at its journal
     keep_journals_days: float = Field(default=30.0, gt=0)
     workers: int = Field(default=3, ge=1, le=64)

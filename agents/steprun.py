@@ -185,7 +185,7 @@ def run_one(command: Spec, directory: str, fds: list[int]) -> int:
 
 
 def run_all(directory: str, spec: Spec, fds: list[int]) -> None:
-    """Every command until one fails, then `exit.json`."""
+    """Every command until one fails, then `exit.json`. `fds`: the attempt's lock comes first."""
     code = 0
     for command in spec["commands"]:
         code = run_one(command, directory, fds if spec["inherit_locks"] else [])
@@ -193,6 +193,8 @@ def run_all(directory: str, spec: Spec, fds: list[int]) -> None:
             break
     if code == 0 and spec["linger_s"] is not None:
         linger(spec)
+    for fd in fds[1:]:  # before anybody can know that it ended, and order the next step
+        os.close(fd)
     write_durably(f"{directory}/exit.json", {"exit_code": code, "ended_at": now()})
 
 

@@ -23,9 +23,6 @@ from agents.prepare import Refusal, Work, prepare
 from agents.settings import Settings
 from agents.wire import CLAIM_LUA, AttemptState, Kind, Order, RefusalCode, keys
 
-START_LIMIT_S = 60.0
-"""A step runner that says nothing for so long did not come up."""
-
 CLAIM = "local KEYS = {ARGV[4], ARGV[5], KEYS[1]}\n" + CLAIM_LUA
 """Only the key that is written is named as such: a host may read the other two, not write them,
 and a server demands the right to write from every key of a script."""
@@ -143,12 +140,14 @@ def start(settings: Settings, book: Journal, order: Order, work: Work, directory
     steprun.write_durably(f"{directory}/{spec_name}", spec(settings, book, order, work))
     argv = runner_argv(settings, order.attempt_id, str(directory), spec_name)
     with open(directory / "steprun.log", "ab") as log:
-        _call(argv, log)
-    if not journal.wait_until_settled(book, order.attempt_id, START_LIMIT_S, settings.poll_s):
+        _call(argv, log, settings.start_limit_s)
+    if not journal.wait_until_settled(
+        book, order.attempt_id, settings.start_limit_s, settings.poll_s
+    ):
         raise StartError(f"attempt {order.attempt_id}: no start, see {directory}/steprun.log")
 
 
-def _call(argv: tuple[str, ...], log: IO[bytes]) -> None:
+def _call(argv: tuple[str, ...], log: IO[bytes], limit_s: float) -> None:
     try:
         subprocess.run(
             argv,
@@ -156,7 +155,7 @@ def _call(argv: tuple[str, ...], log: IO[bytes]) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            timeout=START_LIMIT_S,
+            timeout=limit_s,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StartError(f"{argv[0]}: {error}") from None

@@ -93,8 +93,14 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """To stderr, at once: both ends of a migration write there, so nothing may wait in a buffer."""
-    write_all(2, text.encode())
+    """To stderr, at once: both ends of a migration write there, so nothing may wait in a buffer.
+
+    As with C's stderr, it does not matter whether anybody listens.
+    """
+    try:
+        write_all(2, text.encode())
+    except BrokenPipeError:
+        return
 
 
 def run(program: Callable[[], int]) -> NoReturn:

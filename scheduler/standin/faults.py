@@ -38,6 +38,14 @@ def put(world: World, scope: str, name: str, fault: str, count: int | None, text
         replace_file(f"{folder}/{fault}.{time.time_ns()}", text)
 
 
+def _unlink(path: str) -> None:
+    """Remove a file unless another process did."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
 def clear(world: World, scope: str, name: str, fault: str | None = None) -> None:
     """Disarm one fault of this host or guest, or all of them."""
     folder = _folder(world, scope, name)
@@ -45,7 +53,7 @@ def clear(world: World, scope: str, name: str, fault: str | None = None) -> None
         return
     for file in os.listdir(folder):
         if fault in (None, file.rpartition(".")[0]) or (fault == "xl-hang" and "hanging" in file):
-            os.unlink(f"{folder}/{file}")
+            _unlink(f"{folder}/{file}")
 
 
 def mark_hanging(world: World, host: str) -> str:
@@ -91,7 +99,7 @@ def hold(world: World, guest: str, point: str, host: str, generation: int) -> No
         if read_state(world, host)["generation"] != generation:
             raise HostGone(host)
         time.sleep(0.005)
-    os.unlink(f"{_folder(world, GUEST, guest)}/held-{point}")
+    _unlink(f"{_folder(world, GUEST, guest)}/held-{point}")
 
 
 def held(world: World, guest: str, point: str) -> int | None:

@@ -75,6 +75,7 @@ class Helper:
         kind = "PV" if domain["config"]["c_info"]["type"] == "pv" else "HVM"
         self._log(f"xc: info: Saving domain {self.domid}, type x86 {kind}")
         self._send(stream.record(stream.IMAGE, 0, self._image_header(domain, kind)))
+        self.world.sleep(self.world.settings["move_setup_s"] * 0.7)
         self._refuse(domain, kind)
         self._precopy(domain)
         self._suspend()
@@ -121,7 +122,6 @@ class Helper:
         settings = self.world.settings
         mib = domain["mem_kib"] / 1024
         copy_s = mib * 8.388608 * settings["dirty_factor"] / settings["stream_mbps"]
-        self.world.sleep(settings["move_setup_s"] * 0.7)
         left = domain["mem_kib"]
         for chunk in range(CHUNKS, 0, -1):
             part = left // chunk

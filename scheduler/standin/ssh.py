@@ -15,6 +15,7 @@ from scheduler.standin import faults
 from scheduler.standin.dom0 import Dom0, complain, on_sigterm, register_process, run
 from scheduler.standin.ssh_options import Options
 from scheduler.standin.store import World, read_state, write_all
+from scheduler.standin.stream import drained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,11 +125,16 @@ class Session:
         time.sleep(0.01)
 
     def _ready(self, flows: dict[int, int]) -> list[int]:
-        """Descriptors to read from: messages before data, so that a text precedes its cause."""
+        """Descriptors to read from: messages before data, so that a text precedes its effect.
+
+        What the peer has not read yet holds the flow up, so that no end runs ahead of the other.
+        """
         poll = select.poll()
+        waiting = 0 in flows and not drained(self.to_remote)
         for descriptor in flows:
-            poll.register(descriptor, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(50)}
+            if descriptor or not waiting:
+                poll.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(2 if waiting else 50)}
         return [d for d in (self.remote_err, self.remote_out, 0) if d in ready]
 
     def _forward(self, descriptor: int, flows: dict[int, int]) -> bool:

@@ -23,7 +23,7 @@ def network_list(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
             number, domid = nic["devid"], domain["domid"] if domain else 0
             rings = domain["xs"].get(f"rings/vif/{number}", "768/769") if domain else ""
             say(
-                f"{number:<3d} 0  {nic['mac']:<17} {number:6d} {4:5d} {-1:6d}"
+                f"{number:<3d} 0  {nic['mac']:<17} {number:5d} {4:5d} {-1:6d}"
                 f"   {rings:<15} /local/domain/0/backend/vif/{domid}/{number}\n"
             )
     return 0

@@ -1,0 +1,149 @@
+"""A simulated fleet for the tests of the stand-in: build it, run its programs, wait for moments."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scheduler.standin import faults, lifecycle
+from scheduler.standin.fault_table import clear, inject
+from scheduler.standin.ledger import audit, running
+from scheduler.standin.store import World, look
+from scheduler.standin.world import GuestSpec, HostSpec, create_world
+from scheduler.standin.xl_list import letters
+
+RECORDED = Path(__file__).parent / "xl_output" / "xen-4.17"
+ALIVE = "ssh -o LogLevel=ERROR -o ServerAliveInterval=3 -o ServerAliveCountMax=3"
+
+
+def recorded(name: str) -> str:
+    """One recording of real Xen, byte for byte."""
+    return (RECORDED / name).read_bytes().decode()
+
+
+@dataclass(frozen=True)
+class Done:
+    """A program that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Lab:
+    """A world and its programs."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def environment(self, host: str) -> dict[str, str]:
+        path = f"{self.world.host_dir(host)}/bin:/usr/bin:/bin"
+        return {"PATH": path, "HOME": "/nonexistent"}
+
+    def start(self, host: str, *argv: str) -> subprocess.Popen[bytes]:
+        """A program of this host, in a session of its own."""
+        program = f"{self.world.host_dir(host)}/bin/{argv[0]}"
+        return subprocess.Popen(
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment(host),
+            start_new_session=True,
+        )
+
+    def run(self, host: str, *argv: str) -> Done:
+        return ended(self.start(host, *argv))
+
+    def inject(self, name: str, fault: str, count: int | None = 1, text: str = "") -> None:
+        inject(self.world, name, fault, count, text)
+
+    def clear(self, name: str, fault: str | None = None) -> None:
+        clear(self.world, name, fault)
+
+    def pid_held(self, guest: str, point: str) -> int:
+        """Wait until a migration of the guest has come to the point; who waits there."""
+        found: list[int] = []
+
+        def there() -> bool:
+            pid = faults.held(self.world, guest, point)
+            found.extend([] if pid is None else [pid])
+            return pid is not None
+
+        wait_until(there, f"{guest} at {point}")
+        return found[-1]
+
+    def domains(self, host: str) -> dict[str, str]:
+        """name -> state letters, without what is a matter of the moment, and without dom0."""
+        return {
+            d["name"]: "--" + letters(d, 0.0)[2:]
+            for d in look(self.world, host)["domains"]
+            if d["domid"]
+        }
+
+    def settled(self, host: str, wanted: dict[str, str]) -> dict[str, str]:
+        """The host's domains once they are as wanted, or as they are after ten seconds."""
+        until = time.monotonic() + 10
+        while self.domains(host) != wanted and time.monotonic() < until:
+            time.sleep(0.02)
+        return self.domains(host)
+
+    def uuid(self, host: str, guest: str) -> str:
+        domain = lifecycle.by_name(look(self.world, host), guest)
+        assert domain is not None
+        return str(domain["uuid"])
+
+    def audit(self) -> list[str]:
+        return audit(self.world)
+
+    def running(self) -> dict[str, list[str]]:
+        return running(self.world)
+
+
+def ended(process: subprocess.Popen[bytes]) -> Done:
+    out, err = process.communicate(timeout=60)
+    return Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + 30
+    while not true():
+        if time.monotonic() > until:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(0.005)
+
+
+def two_hosts(path: Path, *guests: GuestSpec, speed: float = 100.0, memory_mib: int = 4096) -> Lab:
+    """hostA and hostB; by default with h1 (PVH, 96 MiB) on hostA."""
+    hosts = [HostSpec("hostA", memory_mib), HostSpec("hostB", memory_mib)]
+    made = guests or (GuestSpec("h1", "hostA", 96),)
+    return Lab(create_world(str(path / "world"), hosts, made, speed=speed))
+
+
+def unnumbered(text: str) -> list[str]:
+    """The lines of a migration without pids, domids and lengths, and without carriage returns."""
+    text = re.sub(r"\r", "", text)
+    text = re.sub(r"\[\d+\]", "[PID]", text)
+    text = re.sub(r"0x0/\d+\)", "0x0/LEN)", text)
+    text = re.sub(r"\b([Dd]om(?:ain)?) \d+", r"\1 N", text)
+    return text.splitlines()
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(word) for word in found.stdout.split()]
+
+
+def words_of(pid: int) -> Sequence[str]:
+    """The command line of a process; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []

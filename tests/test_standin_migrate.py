@@ -1,0 +1,333 @@
+"""A whole `xl migrate`, well and badly ended: its messages, exit code, and what both hosts show."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scheduler.standin.boot import power_off
+from scheduler.standin.ledger import events
+from scheduler.standin.store import look
+from scheduler.standin.world import GuestSpec, HostSpec, create_world
+from tests.standin_lab import (
+    ALIVE,
+    Lab,
+    children,
+    ended,
+    recorded,
+    two_hosts,
+    unnumbered,
+    wait_until,
+    words_of,
+)
+
+RUNS = "------"
+SUSPENDED = "---ss-"
+SENDER = re.compile(
+    "Saving|migration sender|Migration|migration transport|save/restore|ssh:"
+    "|logdirty|Save failed|save_done|suspend|xc_domain_resume"
+)
+
+
+def by_end(text: str) -> tuple[list[str], list[str]]:
+    """The lines of the sender and of the receiver: each end keeps its order, the two may mix."""
+    lines = unnumbered(text)
+    ours = [line for line in lines if SENDER.search(line)]
+    return ours, [line for line in lines if not SENDER.search(line)]
+
+
+def same_as_recorded(err: str, name: str) -> None:
+    assert by_end(err) == by_end(recorded(f"migrate-{name}.err"))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return two_hosts(tmp_path)
+
+
+def test_a_migration_that_goes_well_says_what_real_xl_said(lab: Lab) -> None:
+    uuid = lab.uuid("hostA", "h1")
+    done = lab.run("hostA", "xl", "migrate", "h1", "hostB")
+    assert done.code == 0
+    assert done.out == ""
+    same_as_recorded(done.err, "ok-1-B-to-A")
+    assert lab.domains("hostA") == {}
+    assert lab.domains("hostB") == {"h1": RUNS}
+    assert lab.uuid("hostB", "h1") == uuid
+    assert lab.audit() == []
+
+
+def test_the_configuration_travels_in_as_many_bytes_as_in_life(tmp_path: Path) -> None:
+    # The recorded guest: 1065 bytes of optional data.
+    guest = GuestSpec(
+        "h1",
+        "hostA",
+        96,
+        uuid="40705bc3-65a5-458e-bbd5-6df02ead9f6d",
+        on_crash="preserve",
+        ramdisk="/srv/domu-initrd.gz",
+        cmdline="console=hvc0 nodename=h1 ip=10.99.0.102",
+    )
+    done = two_hosts(tmp_path, guest).run("hostA", "xl", "migrate", "h1", "hostB")
+    assert "new xl format (info 0x3/0x0/1065)" in done.err
+
+
+def test_a_guest_keeps_what_xl_sends_and_loses_its_pins(tmp_path: Path) -> None:
+    lab = two_hosts(tmp_path, GuestSpec("h1", "hostA", 96, vcpus=2, disks=("/dev/vdb",)))
+    lab.run("hostA", "xl", "sched-credit2", "-d", "h1", "-w", "512", "-c", "50")
+    lab.run("hostA", "xl", "vcpu-pin", "h1", "0", "3")
+    lab.run("hostA", "xl", "vcpu-set", "h1", "1")
+    assert "3 / all" in lab.run("hostA", "xl", "vcpu-list", "h1").out
+    assert lab.run("hostA", "xl", "migrate", "h1", "hostB").code == 0
+    assert lab.run("hostB", "xl", "sched-credit2", "-d", "h1").out.split()[-2:] == ["512", "50"]
+    vcpus = lab.run("hostB", "xl", "vcpu-list", "h1").out.splitlines()
+    assert vcpus[1].endswith("all / all")
+    assert " - --p " in re.sub(" +", " ", vcpus[2])
+    assert "51712" in lab.run("hostB", "xl", "block-list", "h1").out
+
+
+def test_a_guest_may_stay_paused_at_the_destination(lab: Lab) -> None:
+    assert lab.run("hostA", "xl", "migrate", "-p", "h1", "hostB").code == 0
+    assert lab.domains("hostB") == {"h1": "--p---"}
+
+
+def test_domid_and_transport_of_ones_own_are_taken(lab: Lab) -> None:
+    before = look(lab.world, "hostA")["domains"][1]["domid"]
+    transport = "ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5"
+    done = lab.run("hostA", "xl", "migrate", "-s", transport, str(before), "root@hostb")
+    assert done.code == 0
+    assert lab.domains("hostB") == {"h1": RUNS}
+
+
+def test_an_empty_transport_makes_the_host_the_whole_command(lab: Lab) -> None:
+    done = lab.run("hostA", "xl", "migrate", "-s", "", "h1", "ssh hostB xl migrate-receive")
+    assert done.code == 0
+
+
+def test_during_the_copy_the_destination_holds_a_paused_incoming_that_grows(lab: Lab) -> None:
+    lab.inject("h1", "hold-precopy")
+    process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
+    lab.pid_held("h1", "precopy")
+    wait_until(lambda: look(lab.world, "hostB")["domains"][1]["mem_kib"] > 0, "memory")
+    incoming = look(lab.world, "hostB")["domains"][1]
+    assert incoming["name"] == "h1--incoming"
+    assert 0 < incoming["mem_kib"] < 96 * 1024
+    assert lab.domains("hostB") == {"h1--incoming": "--p---"}
+    assert lab.run("hostB", "xl", "list").out.splitlines()[2].split()[3:] == ["0", "--p---", "0.0"]
+    assert lab.domains("hostA") == {"h1": RUNS}
+    lab.clear("h1")
+    assert ended(process).code == 0
+
+
+def test_from_the_suspend_on_the_source_is_suspended_and_then_renamed(lab: Lab) -> None:
+    lab.inject("h1", "hold-suspended")
+    lab.inject("h1", "hold-renamed")
+    process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
+    lab.pid_held("h1", "suspended")
+    assert lab.domains("hostA") == {"h1": SUSPENDED}
+    lab.clear("h1", "hold-suspended")
+    lab.pid_held("h1", "renamed")
+    assert lab.domains("hostA") == {"h1--migratedaway": SUSPENDED}
+    assert lab.domains("hostB") == {"h1--incoming": "--p---"}
+    assert lab.running() == {}
+    lab.clear("h1")
+    assert ended(process).code == 0
+    assert lab.domains("hostA") == {}
+
+
+def test_memory_is_charged_at_both_ends_and_given_back(tmp_path: Path) -> None:
+    lab = two_hosts(tmp_path, GuestSpec("h1", "hostA", 1000, overhead_mib=24), memory_mib=2000)
+
+    def free_mib(host: str) -> int:
+        return int(lab.run(host, "xl", "info", "free_memory").out)
+
+    assert (free_mib("hostA"), free_mib("hostB")) == (976, 2000)
+    lab.inject("h1", "hold-acknowledged")
+    process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
+    lab.pid_held("h1", "acknowledged")
+    assert (free_mib("hostA"), free_mib("hostB")) == (976, 976)
+    lab.clear("h1")
+    assert ended(process).code == 0
+    assert (free_mib("hostA"), free_mib("hostB")) == (2000, 976)
+
+
+def test_two_migrations_may_both_start_and_one_finds_no_memory(tmp_path: Path) -> None:
+    guests = [GuestSpec(name, "hostA", 1100) for name in ("a", "b")]
+    hosts = [HostSpec("hostA", 4000), HostSpec("hostB", 2000)]
+    lab = Lab(create_world(str(tmp_path / "world"), hosts, guests, speed=100.0))
+    for name in ("a", "b"):
+        lab.inject(name, "hold-precopy")
+    both = [lab.start("hostA", "xl", "migrate", name, "hostB") for name in ("a", "b")]
+    for name in ("a", "b"):
+        lab.pid_held(name, "precopy")
+    for name in ("a", "b"):
+        lab.clear(name)
+    results = [ended(process) for process in both]
+    assert sorted(done.code for done in results) == [0, 1]
+    assert sum("Failed to populate physmap" in done.err for done in results) == 1
+    assert len(lab.running()) == 2
+    assert lab.audit() == []
+
+
+# What was recorded on real Xen
+
+
+def test_a_name_that_is_taken_there_is_found_only_after_the_transfer(lab: Lab) -> None:
+    lab.inject("h1", "name-clash", text="hostB")
+    done = lab.run("hostA", "xl", "migrate", "h1", "hostB")
+    assert done.code == 1
+    real = recorded("migrate-fail-nameclash.err")
+    # Both ends wrote into one line of the recording.
+    cut = "libxl: migration sender: Target reports startup failure (status code 6).\nerror:"
+    assert cut in real
+    whole = real.replace(
+        cut, "migration sender: Target reports startup failure (status code 6).\nlibxl: error:"
+    )
+    assert by_end(done.err) == by_end(whole)
+    assert lab.domains("hostA") == {"h1": RUNS}
+    assert lab.domains("hostB") == {"h1": "--p---"}
+    assert lab.audit() == []
+
+
+def test_too_little_memory_there_fails_as_recorded(tmp_path: Path) -> None:
+    lab = two_hosts(tmp_path, GuestSpec("h1", "hostA", 96), memory_mib=100)
+    lab.inject("h1", "restore-nomem")
+    done = lab.run("hostA", "xl", "migrate", "h1", "hostB")
+    assert done.code == 1
+    same_as_recorded(done.err, "fail-nomem")
+    assert lab.domains("hostA") == {"h1": RUNS}
+    assert lab.domains("hostB") == {}
+
+
+def test_a_paused_guest_never_answers_and_stays_paused(lab: Lab) -> None:
+    lab.run("hostA", "xl", "pause", "h1")
+    done = lab.run("hostA", "xl", "migrate", "h1", "hostB")
+    assert done.code == 1
+    same_as_recorded(done.err, "fail-paused")
+    assert lab.domains("hostA") == {"h1": "--p---"}
+    assert lab.domains("hostB") == {}
+
+
+def transport_of(process: subprocess.Popen[bytes]) -> int:
+    found = [pid for pid in children(process.pid) if "migrate-receive" in words_of(pid)]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_transport_is_terminated_during_the_copy(lab: Lab) -> None:
+    lab.inject("h1", "hold-precopy")
+    process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
+    lab.pid_held("h1", "precopy")
+    os.kill(transport_of(process), signal.SIGTERM)
+    lab.clear("h1")
+    done = ended(process)
+    assert done.code == 1
+    same_as_recorded(done.err, "fail-kill-ssh")
+    assert lab.domains("hostA") == {"h1": RUNS}
+    assert lab.settled("hostB", {}) == {}
+
+
+def test_xl_is_killed_during_the_copy(lab: Lab) -> None:
+    lab.inject("h1", "hold-precopy")
+    process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
+    lab.pid_held("h1", "precopy")
+    process.kill()
+    lab.clear("h1")
+    done = ended(process)
+    assert done.code == -signal.SIGKILL
+    same_as_recorded(done.err, "fail-kill-xl")
+    assert lab.domains("hostA") == {"h1": RUNS}
+    assert lab.settled("hostB", {}) == {}
+    assert lab.audit() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["nosuch", "hostB"], "fail-nosuchguest"),
+        (["h1", "nosuchhost"], "fail-unresolvable"),
+        (["-s", "ssh -p 2299", "h1", "hostB"], "fail-ssh-refused"),
+    ],
+)
+def test_what_cannot_even_start_says_so_as_recorded(lab: Lab, words: list[str], name: str) -> None:
+    done = lab.run("hostA", "xl", "migrate", *words)
+    assert done.code == 1
+    assert re.sub(r"\[\d+\]", "[]", done.err) == re.sub(
+        r"\[\d+\]", "[]", recorded(f"migrate-{name}.err")
+    )
+    assert lab.domains("hostA") == {"h1": RUNS}
+
+
+def test_a_host_without_power_has_no_route(lab: Lab) -> None:
+    lab.inject("hostB", "power-off")
+    done = lab.run("hostA", "xl", "migrate", "h1", "hostB")
+    assert unnumbered(done.err)[0] == "ssh: connect to host hostb port 22: No route to host"
+    assert unnumbered(done.err)[1:] == unnumbered(recorded("migrate-fail-unreachable.err"))[1:]
+
+
+def test_a_destination_that_dies_ends_the_migration_if_ssh_looks_after_it(lab: Lab) -> None:
+    lab.inject("h1", "dest-dies-precopy")
+    done = lab.run("hostA", "xl", "migrate", "-s", ALIVE, "h1", "hostB")
+    assert done.code == 1
+    same_as_recorded(done.err, "fail-dest-dies-serveralive")
+    assert lab.domains("hostA") == {"h1": RUNS}
+
+
+def test_a_destination_that_dies_hangs_a_plain_ssh_for_ever(lab: Lab) -> None:
+    lab.inject("h1", "dest-dies-precopy")
+    process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
+    wait_until(lambda: look(lab.world, "hostB")["power"] == "off", "the end of hostB")
+    hours = lab.world.now() + 300
+    wait_until(lambda: lab.world.now() > hours, "five minutes")
+    assert process.poll() is None
+    assert lab.domains("hostA") == {"h1": RUNS}
+    os.kill(transport_of(process), signal.SIGTERM)
+    assert ended(process).code == 1
+    assert lab.domains("hostA") == {"h1": RUNS}
+
+
+def test_a_pv_guest_needs_shadow_paging_at_its_host(tmp_path: Path) -> None:
+    hosts = [
+        HostSpec("hostA", 4096, virt_caps="pv hvm hap gnttab-v1 gnttab-v2"),
+        HostSpec("hostB", 4096),
+    ]
+    guest = GuestSpec("g1", "hostA", 96, kind="pv")
+    lab = Lab(create_world(str(tmp_path / "world"), hosts, [guest], speed=100.0))
+    done = lab.run("hostA", "xl", "migrate", "g1", "hostB")
+    assert done.code == 1
+    same_as_recorded(done.err, "fail-pv-no-logdirty")
+    assert lab.domains("hostA") == {"g1": RUNS}
+
+
+def test_a_guest_with_a_passed_through_device_is_refused_by_the_hypervisor(tmp_path: Path) -> None:
+    lab = two_hosts(tmp_path, GuestSpec("p1", "hostA", 96, pci=("0000:03:00.0",)))
+    done = lab.run("hostA", "xl", "migrate", "p1", "hostB")
+    assert done.code == 1
+    assert "Failed to enable logdirty: 22,22,0" in done.err
+    assert "Migration failed, failed to suspend at sender." in done.err
+    assert lab.run("hostA", "xl", "pci-list", "p1").out == "Vdev Device\n00.0 0000:03:00.0\n"
+
+
+def test_a_guest_of_a_richer_processor_is_refused_late_and_goes_on(tmp_path: Path) -> None:
+    hosts = [HostSpec("hostA", 4096, cpu_tags=("v3",)), HostSpec("hostB", 4096)]
+    guest = GuestSpec("h1", "hostA", 96, cpu_needs=("v3",))
+    lab = Lab(create_world(str(tmp_path / "world"), hosts, [guest], speed=100.0))
+    done = lab.run("hostA", "xl", "migrate", "h1", "hostB")
+    assert done.code == 1
+    same_as_recorded(done.err, "fail-cpu-policy-C-to-B")
+    assert lab.domains("hostA") == {"h1": RUNS}
+    assert "bad CR4" in lab.run("hostB", "xl", "dmesg").out
+
+
+def test_the_ledger_tells_of_every_start_and_every_end(lab: Lab) -> None:
+    lab.run("hostA", "xl", "migrate", "h1", "hostB")
+    power_off(lab.world, "hostB")
+    told = [e["event"] for e in events(lab.world) if e["event"] not in ("renamed", "stops")]
+    moved = ["migrate", "incoming", "suspend", "runs", "removed", "migrate_ended"]
+    assert told == ["created", "runs", *moved, "removed", "power_off"]
+    assert lab.audit() == ["guest h1 is lost: its last copy went on hostB (power)"]

@@ -33,7 +33,7 @@ from agents.wire import (
     Order,
 )
 
-ADDRESS = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,253}[A-Za-z0-9])?$")
+ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,253}[A-Za-z0-9])?")
 """xl hands the address to a shell and to ssh: nothing that either could take for more."""
 
 
@@ -92,7 +92,7 @@ def runs(domain: Domain) -> str | None:
 
 def move(order: Order, sight: Sight, settings: Settings) -> str | None:
     """The guest runs here, nothing is left of it, and nothing makes it unmigratable."""
-    if not ADDRESS.match(order.destination_address or ""):
+    if not ADDRESS.fullmatch(order.destination_address or ""):
         return f"{order.destination_address!r} is no address to migrate to"
     domain, reason = the_guest(order, sight)
     if domain is None:

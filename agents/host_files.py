@@ -12,7 +12,7 @@ from pathlib import Path
 from agents.settings import Settings
 from agents.wire import BootStart
 
-BOOT_ID = re.compile(r"^[0-9a-f-]{8,64}$")
+BOOT_ID = re.compile(r"[0-9a-f-]{8,64}")
 NAME_LINE = re.compile(r"""^\s*name\s*=\s*(?P<quote>["'])(?P<value>.*?)(?P=quote)""", re.M)
 UUID_LINE = re.compile(
     r"""^\s*uuid\s*=\s*(?P<quote>["'])(?P<value>[0-9A-Fa-f-]{36})(?P=quote)""", re.M
@@ -41,7 +41,7 @@ def boot_id(settings: Settings) -> str:
         found = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"boot id: {path} cannot be read: {error}") from None
-    if not BOOT_ID.match(found):
+    if not BOOT_ID.fullmatch(found):
         raise FileError(f"boot id: {path} holds {found[:40]!r}")
     return found
 

@@ -25,7 +25,7 @@ from agents import steprun
 from agents.wire import Attempt, AttemptState, Kind, Order, RefusalCode
 
 TAIL_CHARS = 8000
-ATTEMPT_ID = re.compile(r"^[A-Za-z0-9_-]{1,160}$")
+ATTEMPT_ID = re.compile(r"[A-Za-z0-9_-]{1,160}")
 
 
 class JournalError(Exception):
@@ -39,7 +39,7 @@ class Journal:
         self.state_dir = state_dir
 
     def directory(self, attempt_id: str) -> Path:
-        if not ATTEMPT_ID.match(attempt_id):
+        if not ATTEMPT_ID.fullmatch(attempt_id):
             raise JournalError(f"{attempt_id[:80]!r} is no attempt id")
         return self.state_dir / "attempts" / attempt_id
 
@@ -136,7 +136,7 @@ class Journal:
     def ids(self) -> list[str]:
         base = self.state_dir / "attempts"
         names = sorted(os.listdir(base)) if base.is_dir() else []
-        return [name for name in names if ATTEMPT_ID.match(name)]
+        return [name for name in names if ATTEMPT_ID.fullmatch(name)]
 
     def attempts(self, ordered: frozenset[str], boot_id: str) -> Iterator[Attempt]:
         """Those that have an order, and those that run whether they have one or not."""

@@ -394,7 +394,7 @@ def test_guests_that_a_rollout_shut_down_here_are_remembered(bench: Bench) -> No
     assert bench.journal.stopped_guests("r2") == frozenset()
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 161, "a b", "ä"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 161, "a b", "ä", "a\n"])
 def test_an_attempt_id_is_never_a_path(bench: Bench, name: str) -> None:
     with pytest.raises(JournalError, match="no attempt id"):
         bench.journal.state(name, BOOT_ID)

@@ -17,7 +17,7 @@ from planner.bounds_growth import growth_bound_s
 from planner.bounds_moves import extra_moves_bound
 from planner.bounds_part import part_of
 from planner.bounds_room import room_bound_s
-from planner.bounds_view import Numbers, View, components, numbers_of
+from planner.bounds_view import Numbers, View, numbers_of
 from planner.fleet import Fleet
 
 _SOME_MOVES = 12
@@ -80,7 +80,7 @@ def _below(seconds: float) -> float:
 def bounds_of(arrays: Arrays, blocked: Collection[int] = ()) -> Bounds:
     """The bounds for plans that reboot every host with `reboot` but the blocked ones (numbers)."""
     numbers = numbers_of(arrays, blocked)
-    parts = components(numbers)
+    parts = numbers.components
     evacuated = int((numbers.moves & numbers.must[numbers.host]).sum())
     return Bounds(numbers, parts, evacuated, [extra_moves_bound(numbers, p) for p in parts])
 

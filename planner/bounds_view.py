@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,6 +35,11 @@ class Numbers:
     take: Ints
     pin: Ints
     used: Ints
+
+    @cached_property
+    def components(self) -> list[View]:
+        """The closed parts of the fleet with something to reboot, each with its movable guests."""
+        return _components(self)
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,7 @@ def _sums(host: Ints, values: Ints, n_hosts: int) -> Ints:
     return sums
 
 
-def components(numbers: Numbers) -> list[View]:
-    """The closed parts of the fleet with something to reboot, each with its movable guests."""
+def _components(numbers: Numbers) -> list[View]:
     label = _labels(numbers)
     guests = np.flatnonzero(numbers.moves)
     guests_by = _split(guests, label[numbers.host[guests]])

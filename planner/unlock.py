@@ -17,6 +17,7 @@ import numpy as np
 from planner.arrays import Ints
 from planner.cpsat_repack import Outcome, solve
 from planner.state import State
+from planner.unlock_gather import gather
 from planner.unlock_order import Step, in_order
 from planner.unlock_puzzle import movable_on, puzzle_of
 
@@ -40,20 +41,27 @@ def unlock(state: State, hosts: Sequence[int], efforts: Sequence[Effort] = EFFOR
     """Move guests in `state` so that one of these hosts, all of one pool, is empty; says which.
 
     The moves are appended to the state's sequence, each allowed when its turn comes. None, and
-    the state is unchanged, where no way was found.
+    the state is unchanged, where no way was found. What is stuck late, with all room in small
+    holes, is often easy at the start: a caller with hosts left can begin again with those.
     """
+    order = easiest(state, hosts)
+    if not order:
+        return None
     for effort in efforts:
-        found = _try(state, hosts, effort)
+        found = _try(state, order[: effort.candidates], effort)
         if found is not None:
-            host, steps = found
-            for guest, destination in steps:
-                state.move(guest, destination, host)
-            return host
-    return None
+            return _moved(state, *found)
+    steps = gather(state, order[0])
+    return None if steps is None else _moved(state, order[0], steps)
 
 
-def _try(state: State, hosts: Sequence[int], effort: Effort) -> tuple[int, list[Step]] | None:
-    candidates = easiest(state, hosts)[: effort.candidates]
+def _moved(state: State, host: int, steps: Sequence[Step]) -> int:
+    for guest, destination in steps:
+        state.move(guest, destination, host)
+    return host
+
+
+def _try(state: State, candidates: Sequence[int], effort: Effort) -> tuple[int, list[Step]] | None:
     puzzle = puzzle_of(state, _neighbours(state, candidates, effort.hosts), candidates)
     answer = solve(puzzle, effort.work)
     if answer.outcome is not Outcome.FOUND:
@@ -64,19 +72,19 @@ def _try(state: State, hosts: Sequence[int], effort: Effort) -> tuple[int, list[
 
 
 def easiest(state: State, hosts: Sequence[int]) -> list[int]:
-    """The hosts by how little has to leave them, as a share of the pool's free room."""
+    """The hosts by how little room they have, those left out that the pool has no room to lose."""
     if not hosts:
         return []
     free_mib, free_vcpus = _free_in_pool(state, hosts[0])
-
-    def share(host: int) -> tuple[float, int]:
+    shares = {}
+    for host in hosts:
         guests = state.movable(host)
         mib = sum(state.arrays.guest_mib[g] for g in guests) + max(0, int(state.free_mib[host]))
         vcpus = sum(state.arrays.guest_vcpus[g] for g in guests)
         vcpus += max(0, int(state.free_vcpus[host]))
-        return max(mib / max(1, free_mib), vcpus / max(1, free_vcpus)), host
-
-    return sorted(hosts, key=share)
+        if mib <= free_mib and vcpus <= free_vcpus:
+            shares[host] = max(mib / max(1, free_mib), vcpus / max(1, free_vcpus))
+    return sorted(shares, key=lambda host: (shares[host], host))
 
 
 def _free_in_pool(state: State, host: int) -> tuple[int, int]:

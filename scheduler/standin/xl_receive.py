@@ -101,6 +101,8 @@ class Receiver:
 
     def _report(self, code: int) -> int:
         self._hold("unpaused")
+        if self._struck("cut-after-go"):
+            raise Vanish  # what it would say is never heard
         self._write(stream.REPORT)
         self._write((-code & 0xFF).to_bytes(1, "little"))
         if code == 0:

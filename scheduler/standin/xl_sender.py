@@ -66,9 +66,6 @@ class Sender:
     def _hear_report(self) -> int:
         """Past the point of no return."""
         self._hold("go-sent")
-        if self._struck("cut-after-go"):
-            self._await_peer()
-            self._cut_transport()
         what = "success/failure report message"
         if not stream.read_message(self.receive, stream.REPORT, what, RECEIVER, self.rune):
             return self._failed_badly()
@@ -217,12 +214,6 @@ class Sender:
         """As a reset connection: both ends see their pipes close."""
         os.kill(self.transport, 15)
         os.waitid(os.P_PID, self.transport, os.WEXITED | os.WNOWAIT)
-
-    def _await_peer(self) -> None:
-        """Until the other end has had time to act on GO."""
-        while not stream.drained(self.send):
-            time.sleep(0.005)
-        time.sleep(0.3)
 
 
 def child_status(what: str, pid: int, status: int, level: str, line: int) -> str:

@@ -153,6 +153,7 @@ def agent_settings(places: Places, host: Host, redis_url: str, pace: Pace) -> di
         "root": str(places.root(host.name)),
         "state_dir": str(places.agent(host.name) / "state"),
         "xl": [str(programs / "xl")],
+        "receiver": str(programs / "xl"),
         "xen_livepatch": [str(programs / "xen-livepatch")],
         "xenstore_read": [str(programs / "xenstore-read")],
         "reboot_command": [str(programs / "systemctl"), "reboot"],
@@ -204,7 +205,7 @@ def lay_out(
     )
     for host in fleet.hosts:
         for tag in _tags(host.offers, "storage:"):
-            (places.root(host.name) / "dev" / "san" / tag).mkdir(parents=True)
+            (places.root(host.name) / "dev" / "san" / tag).mkdir(parents=True, exist_ok=True)
     places.fleet.write_bytes(document)
     inventory = inventory_of(fleet, restart_if_refused)
     places.inventory.write_text(inventory.model_dump_json(by_alias=True, indent=1) + "\n")

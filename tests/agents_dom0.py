@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,6 +47,15 @@ def config(seen: Domain, **more: Any) -> dict[str, Any]:
     }
 
 
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = (f"{key} = {_toml(one)}" for key, one in value.items() if one is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)  # a JSON text, number or truth is a TOML one
+
+
 class Dom0:
     """Files that programs read, and programs that a test can replace at any time."""
 
@@ -88,8 +98,6 @@ class Dom0:
 
     def shows(self, *domains: Domain, configs: str | None = None, change: str = "") -> None:
         """What `xl` says; `change` is shell for every command that changes something."""
-        import json
-
         (self.base / "info").write_text(INFO)
         (self.base / "list").write_text(table(domains))
         entries = json.dumps([config(d) for d in domains])
@@ -105,6 +113,13 @@ case "$1 $2" in
   *) {change or ":"};;
 esac""",
         )
+
+    def written(self) -> Path:
+        """The settings as a file."""
+        path = self.base / "agent.toml"
+        fields = self.settings.model_dump(mode="json", exclude_none=True)
+        path.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in fields.items()))
+        return path
 
     def calls(self, verb: str) -> list[str]:
         """Every command line of `xl` that began with this word."""

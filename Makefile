@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  --no-build-isolation --editable '.[control,embedded,dev]'
+	  --no-build-isolation --editable '.[control,web,embedded,dev]'
 	@touch $@
 
 run: $(READY) ## roll an example fleet for an advisory, and watch (needs no Redis and no Xen)

@@ -21,7 +21,7 @@ from agents import host_files, journal, steprun
 from agents.journal import Journal
 from agents.prepare import Refusal, Work, prepare
 from agents.settings import Settings
-from agents.wire import CLAIM_LUA, AttemptState, Kind, Order, RefusalCode, keys
+from agents.wire import CLAIM_LUA, SETTLED, AttemptState, Kind, Order, RefusalCode, keys
 
 CLAIM = "local KEYS = {ARGV[4], ARGV[5], KEYS[1]}\n" + CLAIM_LUA
 """Only the key that is written is named as such: a host may read the other two, not write them,
@@ -68,7 +68,10 @@ def run_step(context: Context, attempt_id: str) -> dict[str, str]:
             start(context.settings, book, order, work, directory)
         except Refusal as refusal:
             book.refuse(attempt_id, refusal.code, refusal.reason)
+        settle_claim(context, attempt_id)
         wake(context)
+    else:
+        settle_claim(context, attempt_id)  # the job that started it may not have come so far
     state = wait(context, book, attempt_id)
     wake(context)
     return {"attempt_id": attempt_id, "state": state.value}
@@ -132,6 +135,11 @@ def claim(context: Context, order: Order) -> None:
     said = answer.decode() if isinstance(answer, bytes) else str(answer)
     if said != "run":
         raise Refusal(RefusalCode(said), f"rollout {order.rollout_id} is {said}")
+
+
+def settle_claim(context: Context, attempt_id: str) -> None:
+    """Whether it has started is on disk now: a pause need not wait for this claim any longer."""
+    context.client.hset(keys.claims(context.settings.host), attempt_id, SETTLED)
 
 
 def start(settings: Settings, book: Journal, order: Order, work: Work, directory: Path) -> None:

@@ -277,7 +277,10 @@ class keys:
 
     @staticmethod
     def claims(host: str) -> str:
-        """Hash: attempt id -> time; set atomically with the last look at the control record."""
+        """Hash: attempt id -> time; set atomically with the last look at the control record.
+
+        The value becomes `SETTLED` as soon as the host knows whether the attempt has started.
+        """
         return f"xr:host:{host_slug(host)}:claims"
 
     @staticmethod
@@ -313,6 +316,9 @@ if wanted ~= 'run' and not (wanted == 'abort' and brings_back) then return 'abor
 redis.call('HSETNX', KEYS[3], ARGV[1], ARGV[3])
 return 'run'
 """
+
+SETTLED = "settled"
+"""A claim's value once its attempt has started or was refused: a pause need not wait for it."""
 
 REVOKE_LUA = """
 -- KEYS: orders, claims.  ARGV: attempt id.  Takes an order back unless a host has claimed it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -13,6 +14,9 @@ from scheduler.cli_common import Exit, fail, inventory_of, person, settings, sto
 from scheduler.rollout import ENDED, Rollout, RolloutState
 from scheduler.store import Store
 from scheduler.text import plain
+
+START_WAIT_S = 0.8
+"""How long an acknowledgement waits for steps that are just being started."""
 
 app = typer.Typer(no_args_is_help=True, help="Start, watch, pause and end rollouts.")
 
@@ -150,12 +154,23 @@ def _want(rollout: str | None, wanted: Wanted, reason: str) -> None:
         _refuse(head, wanted, held.control(head.id).get("wanted"))
         if not held.want(head.id, wanted, person(), reason, datetime.now(UTC)):
             fail(Exit.REFUSED, f"rollout {head.id} is being aborted: it cannot be resumed")
+        if wanted is not Wanted.RUN:
+            _let_starts_end(held, head.id)
     said = {
         Wanted.PAUSE: "paused: no new step starts from now on; running ones end",
         Wanted.RUN: "resumed",
         Wanted.ABORT: "aborted: no new step starts; closed hosts open when running ones have ended",
     }
     typer.echo(f"rollout {head.id} {said[wanted]}")
+
+
+def _let_starts_end(held: Store, rollout_id: str) -> None:
+    """A step that was claimed a moment before may still be starting: acknowledge after it has."""
+    end_s = time.monotonic() + START_WAIT_S
+    while (starting := held.being_started(rollout_id)) and time.monotonic() < end_s:
+        time.sleep(0.02)
+    if starting:
+        typer.echo(f"{starting} steps that were allowed a moment before may still be starting")
 
 
 def _refuse(head: Rollout, wanted: Wanted, now_wanted: str | None) -> None:

@@ -16,14 +16,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import redis
 from pydantic import BaseModel
 
-from agents.wire import Wanted, keys
+from agents.wire import SETTLED, Wanted, keys
 from planner.plan import plan_json
 from scheduler.book import Book
 from scheduler.planned import Planned
@@ -175,6 +175,19 @@ class Store:
         )
         return _text(answer) == "ok"
 
+    def being_started(self, rollout_id: str) -> int:
+        """Attempts that a host has claimed and does not yet know the start of."""
+        hosts = [name for name, owner in self.owners().items() if owner == rollout_id]
+        with self.client.pipeline(transaction=False) as pipe:
+            for host in hosts:
+                pipe.hgetall(keys.claims(host))
+            answers = cast("list[dict[bytes, bytes]]", pipe.execute())
+        prefix = f"{rollout_id}-"
+        claims = [pair for answer in answers for pair in answer.items()]
+        return sum(
+            _text(name).startswith(prefix) and _text(value) != SETTLED for name, value in claims
+        )
+
     def control(self, rollout_id: str) -> dict[str, str]:
         """The control record: `wanted`, `epoch`, `by`, `reason`, `at`."""
         raw = cast("dict[bytes, bytes]", self.client.hgetall(keys.control(rollout_id)))
@@ -193,6 +206,46 @@ class Store:
         raw = self.client.xrevrange(f"{_base(rollout_id)}:events", count=newest)
         entries = cast("Sequence[tuple[bytes, dict[bytes, bytes]]]", raw)
         return [Happening.model_validate_json(fields[b"h"]) for _, fields in reversed(entries)]
+
+    def happenings_after(
+        self, rollout_id: str, after: str, limit: int
+    ) -> list[tuple[str, Happening]]:
+        """At most so many lines of the event log that follow this id, with theirs."""
+        raw = self.client.xrange(f"{_base(rollout_id)}:events", min=f"({after}", count=limit)
+        entries = cast("Sequence[tuple[bytes, dict[bytes, bytes]]]", raw)
+        return [
+            (_text(name), Happening.model_validate_json(fields[b"h"])) for name, fields in entries
+        ]
+
+    def last_event(self, rollout_id: str) -> str:
+        """The id of the newest line of the event log; `0-0` where there is none."""
+        raw = self.client.xrevrange(f"{_base(rollout_id)}:events", count=1)
+        entries = cast("Sequence[tuple[bytes, object]]", raw)
+        return _text(entries[0][0]) if entries else "0-0"
+
+    def wait_events(
+        self, places: Mapping[str, str], wait_ms: int
+    ) -> dict[str, list[tuple[str, Happening]]]:
+        """New lines of these rollouts' event logs, each after its place; waits for the first."""
+        names = {f"{_base(name)}:events": name for name in places}
+        streams = {key: places[name] for key, name in names.items()}
+        raw = self.client.xread(streams, block=wait_ms, count=1000)  # type: ignore[arg-type]
+        pairs = raw.items() if isinstance(raw, dict) else raw or ()
+        return {
+            names[_text(key)]: [
+                (_text(name), Happening.model_validate_json(fields[b"h"]))
+                for name, fields in entries
+            ]
+            for key, entries in cast("Iterable[tuple[bytes, Any]]", pairs)
+        }
+
+    def fleet_document(self, rollout_id: str, generation: int) -> bytes | None:
+        """The fleet that a plan generation was made for, or None."""
+        return cast("bytes | None", self.client.get(f"{_base(rollout_id)}:fleet:{generation}"))
+
+    def plan_document(self, rollout_id: str, generation: int) -> bytes | None:
+        """The plan of a generation, or None."""
+        return cast("bytes | None", self.client.get(f"{_base(rollout_id)}:plan:{generation}"))
 
     def own(self, rollout_id: str, hosts: Sequence[str]) -> None:
         """Take hosts for a rollout, all or none. Raises Taken."""

@@ -30,7 +30,7 @@ RUNS = "------"
 SUSPENDED = "---ss-"
 SENDER = re.compile(
     "Saving|migration sender|Migration|migration transport|save/restore|ssh:"
-    "|logdirty|Save failed|save_done|suspend|xc_domain_resume"
+    "|logdirty|shared info frame|Save failed|save_done|suspend|xc_domain_resume"
 )
 
 
@@ -261,6 +261,16 @@ def test_what_cannot_even_start_says_so_as_recorded(lab: Lab, words: list[str], 
         r"\[\d+\]", "[]", recorded(f"migrate-{name}.err")
     )
     assert lab.domains("hostA") == {"h1": RUNS}
+
+
+def test_xl_does_try_to_migrate_domain_0(tmp_path: Path) -> None:
+    hosts = [HostSpec(name, 1279, dom0_mib=768) for name in ("hostA", "hostB")]
+    lab = Lab(create_world(str(tmp_path / "world"), hosts, speed=100.0))
+    done = lab.run("hostA", "xl", "migrate", "0", "hostB")
+    assert done.code == 1
+    assert "(info 0x3/0x0/381)" in done.err
+    same_as_recorded(done.err, "fail-dom0")
+    assert lab.domains("hostB") == {}
 
 
 def test_a_host_without_power_has_no_route(lab: Lab) -> None:

@@ -52,6 +52,10 @@ class Dom0:
     def register(self) -> None:
         """Let `power_off` find this process; for programs that live longer than a moment."""
         register_process(self.world, self.host, os.getpid())
+        _registered.append((self.world, self.host))
+
+
+_registered: list[tuple[World, str]] = []
 
 
 def start_ticks(pid: int) -> str:
@@ -114,6 +118,8 @@ def run(program: Callable[[], int]) -> NoReturn:
         raise
     except BrokenPipeError:
         code = 1
+    for world, host in _registered:
+        forget_process(world, host, os.getpid())
     os._exit(code)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Note = Callable[..., None]
 
 POWEROFF, REBOOT, SUSPEND, CRASH = 0, 1, 2, 3
+NO_UUID = "00000000-0000-0000-0000-000000000000"
 REASONS = {POWEROFF: "poweroff", REBOOT: "reboot", SUSPEND: "suspend", CRASH: "crash"}
 # How long libxl's monitor takes from a domain's end to its destruction, and to its successor.
 DESTROY_S, REBUILD_S, RESTART_S = 1.0, 1.5, 3.0
@@ -64,10 +65,10 @@ def new_domain(
     domain: Domain = {
         "domid": domid,
         "name": name,
-        "uuid": config["c_info"]["uuid"],
+        "uuid": config["c_info"].get("uuid", NO_UUID),
         "mem_kib": 0,
         "overhead_kib": 0,
-        "online": b_info["max_vcpus"],
+        "online": b_info.get("max_vcpus", 1),
         "paused": True,
         "shutdown": None,
         "dying": False,

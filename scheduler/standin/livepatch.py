@@ -103,8 +103,11 @@ def _upload(dom0: Dom0, name: str, path: str) -> int:
     if len(name) > NAME_SIZE:
         complain(f"ID must be no more than {NAME_SIZE} characters.\n")
         return 1
+    payload: dict[str, str] = {}
     try:
         payload = _payload(read_text(path))
+    except UnicodeDecodeError:
+        payload = {}  # no payload of this stand-in: fits no build
     except OSError as error:
         complain(f"Could not open {path}.\nError {error.errno}: {error.strerror}\n")
         return 1

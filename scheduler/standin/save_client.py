@@ -61,10 +61,9 @@ class SaveClient:
         if not error:
             return 0
         responded = "responded" if self.guest_responded else "did not respond"
-        complain(
-            "libxl: error: libxl_stream_write.c:347:libxl__xc_domain_save_done: Domain"
-            f" {self.domid}:saving domain: domain {responded} to suspend request: {error}\n"
-        )
+        where = "libxl: error: libxl_stream_write.c:347:libxl__xc_domain_save_done:"
+        whom = f" Domain {self.domid}:" if self.domid else " "
+        complain(f"{where}{whom}saving domain: domain {responded} to suspend request: {error}\n")
         return FAIL if self.guest_responded else GUEST_TIMEDOUT
 
     def _helper_died(self) -> int:

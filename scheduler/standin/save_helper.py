@@ -74,6 +74,8 @@ class Helper:
         self.guest: str = domain["name"]
         kind = "PV" if domain["config"]["c_info"]["type"] == "pv" else "HVM"
         self._log(f"xc: info: Saving domain {self.domid}, type x86 {kind}")
+        if self.domid == 0:
+            self._no_domain_0()
         self._send(stream.record(stream.IMAGE, 0, self._image_header(domain, kind)))
         self.world.sleep(self.world.settings["move_setup_s"] * 0.7)
         self._refuse(domain, kind)
@@ -83,6 +85,13 @@ class Helper:
         self.world.sleep(self.world.settings["downtime_s"])
         self._send(stream.record(stream.LAST, 0, bytes(1024)))
         self._send(stream.record(stream.END))
+
+    def _no_domain_0(self) -> NoReturn:
+        """xl tries it; the hypervisor has no such frame of its caller."""
+        reason = "(3 = No such process): Internal error"
+        self._log(f"xc: error: Failed to map shared info frame at mfn 0x7ffcd {reason}")
+        self._log(f"xc: error: Save failed {reason}")
+        raise SaveFailed("No such process")
 
     def _image_header(self, domain: Domain, kind: str) -> bytes:
         xen = self.dom0.first["xen"]

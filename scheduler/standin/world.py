@@ -174,13 +174,8 @@ def domain_0(memory_kib: int, now: float) -> dict[str, Any]:
     """Domain-0 as it is after a boot."""
     params = {"sched": "credit2", "weight": 256, "cap": 0}
     config: dict[str, Any] = {
-        "c_info": {
-            "type": "pv",
-            "name": "Domain-0",
-            "uuid": "00000000-0000-0000-0000-000000000000",
-        },
+        "c_info": {"type": "pv", "name": "Domain-0"},
         "b_info": {
-            "max_vcpus": 1,
             "max_memkb": memory_kib,
             "target_memkb": memory_kib - 1,
             "sched_params": params,
@@ -191,7 +186,6 @@ def domain_0(memory_kib: int, now: float) -> dict[str, Any]:
     }
     state: dict[str, Any] = {"domains": [], "next_domid": 0}
     domain = lifecycle.new_domain(state, config, "Domain-0", now, domid=0)
-    del config["c_info"]["uuid"], config["b_info"]["max_vcpus"]
     domain.update(mem_kib=memory_kib, cpu_rate=0.3)
     lifecycle.unpause(domain, now)
     return domain

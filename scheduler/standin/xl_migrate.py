@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from scheduler.standin import faults, lifecycle
+from scheduler.standin import faults
 from scheduler.standin.dom0 import Dom0, Exit, complain, find_domain, start_ticks
 from scheduler.standin.xl_json import live_config, sent
 
@@ -97,4 +97,3 @@ def _note_end(dom0: Dom0, domain: Domain, code: int) -> None:
     with dom0.change() as change:
         change.state["migrating"].pop(domain["uuid"], None)
         change.note("migrate_ended", uuid=domain["uuid"], name=domain["name"], code=code)
-        lifecycle.settle(change.state, change.now, change.note)

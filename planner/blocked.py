@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from planner.arrays import HOLD, Arrays
@@ -9,11 +11,18 @@ from planner.plan import Blocked, Reason
 from planner.state import State
 
 
-def blocked_of(state: State) -> tuple[Blocked, ...]:
-    """Every host that should reboot and does not in this sequence, with reasons."""
+def blocked_of(state: State, known: Mapping[int, str] | None = None) -> tuple[Blocked, ...]:
+    """Every host that should reboot and does not in this sequence, with reasons.
+
+    `known` has reasons that the caller knows already, by host.
+    """
+    known = known or {}
     arrays = state.arrays
     return tuple(
-        Blocked(arrays.hosts[host].name, _reasons(state, host))
+        Blocked(
+            arrays.hosts[host].name,
+            (Reason(None, known[host]),) if host in known else _reasons(state, host),
+        )
         for host, reboot in enumerate(arrays.reboot)
         if reboot and not state.is_open[host]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from planner.arrays import arrays_of
 from planner.assemble import steps_of, waves_of
@@ -26,35 +26,43 @@ def plan_rollout(fleet: Fleet, fleet_sha256: str, options: PlanOptions) -> Plan:
     began_s = options.clock()
     arrays = arrays_of(fleet)
     bounds = bounds_of(arrays)
-    chosen = best_of(arrays, bounds, options, unlock=_unlock)
-    state = chosen.grower.state
-    blocked = blocked_of(state)
+    chosen = best_of(arrays, bounds, options, unlock=unlock)
+    return plan_of(chosen, bounds, fleet_sha256, {}, lambda: options.clock() - began_s)
+
+
+def unlock(state: State, hosts: Sequence[int]) -> int | None:
+    """Empty one of these hosts by exchanging guests between others; says which, or None."""
+    # OR-Tools takes a second to load: only where a host is stuck.
+    from planner.unlock import unlock as repack
+
+    return repack(state, hosts)
+
+
+def plan_of(
+    chosen: Candidate,
+    bounds: Bounds,
+    fleet_sha256: str,
+    known: Mapping[int, str],
+    elapsed_s: Callable[[], float],
+) -> Plan:
+    """The plan of a candidate; `known`: see `blocked_of`; `elapsed_s`: what planning took."""
+    arrays = chosen.arrays
+    blocked = blocked_of(chosen.grower.state, known)
     if blocked:
         bounds = bounds_of(arrays, [arrays.host_index[entry.host] for entry in blocked])
-    summary = _summary(chosen, len(blocked), bounds, options.clock() - began_s)
     steps = steps_of(arrays, chosen.drafts, *chosen.times_s)
     waves = waves_of(arrays, chosen.grower.waves())
-    return Plan(fleet_sha256, waves, steps, blocked, summary)
-
-
-def _unlock(state: State, hosts: Sequence[int]) -> int | None:
-    # OR-Tools takes a second to load: only where a host is stuck.
-    from planner.unlock import unlock
-
-    return unlock(state, hosts)
-
-
-def _summary(chosen: Candidate, blocked: int, bounds: Bounds, planning_s: float) -> Summary:
     drafts = chosen.drafts
     moved = [draft.guest for draft in drafts if draft.kind is StepKind.MOVE]
-    return Summary(
+    summary = Summary(
         moves=len(moved),
         moves_lower_bound=bounds.moves,
         makespan_s=chosen.makespan_s,
         makespan_lower_bound_s=bounds.makespan_s(len(moved)),
         hosts_rebooted=sum(draft.kind is StepKind.REBOOT for draft in drafts),
-        hosts_blocked=blocked,
+        hosts_blocked=len(blocked),
         guests_moved=len(set(moved)),
         guests_restarted=sum(draft.kind is StepKind.START for draft in drafts),
-        planning_s=planning_s,
+        planning_s=elapsed_s(),
     )
+    return Plan(fleet_sha256, waves, steps, blocked, summary)

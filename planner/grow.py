@@ -80,8 +80,12 @@ class Grower:
 
     def run(self, canary: Sequence[int] = ()) -> State:
         """The whole sequence; hosts that could not be emptied are left in `waiting`."""
-        self._canary(canary)
+        self.start(canary)
         self._open()
+        return self.finish()
+
+    def finish(self) -> State:
+        """Empty what is left, without extra moves as far as that goes."""
         self._sort()
         pools = {pool for pool, hosts in enumerate(self.waiting) if hosts}
         while pools:
@@ -129,9 +133,9 @@ class Grower:
         self.wave_hosts[-1].append(host)
         is_canary = len(self.wave_hosts) == 1 and policy.canary_hosts > 0
         if not is_canary and len(self.wave_hosts[-1]) >= policy.wave_hosts:
-            self._close_wave(gate=policy.gates == "every")
+            self.close_wave(gate=policy.gates == "every")
 
-    def _close_wave(self, gate: bool) -> None:
+    def close_wave(self, gate: bool) -> None:
         """What comes now belongs to a new wave, after the return of all hosts where gated."""
         self.wave_hosts.append([])
         self.gates.append(gate)
@@ -140,11 +144,12 @@ class Grower:
 
     # -- phases --------------------------------------------------------------------------------
 
-    def _canary(self, chosen: Sequence[int]) -> None:
+    def start(self, chosen: Sequence[int]) -> None:
+        """Empty the canary: the chosen hosts, or the one that takes the fewest extra moves."""
         policy = self.arrays.policy
         if policy.canary_hosts == 0:
             return
-        for host in chosen:
+        for host in chosen[: policy.canary_hosts - len(self.wave_hosts[0])]:
             placement = self.placer.place(host, 0.0, Parking(self._parks([host])))
             if placement is not None:
                 self.commit(placement)
@@ -152,7 +157,7 @@ class Grower:
             if not self.wave_hosts[0] and hosts:
                 self._force(pool)
         if self.wave_hosts[0]:
-            self._close_wave(gate=policy.gates != "none")
+            self.close_wave(gate=policy.gates != "none")
 
     def _open(self) -> None:
         """Spend the extra moves of the recipe where the look-ahead says."""

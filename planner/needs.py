@@ -89,7 +89,7 @@ class Drafting:
             needs.add(destination.reboot)
         if guest in self._last_of:
             needs.add(self._last_of[guest])
-        wave = self._wave_of[move.serves]
+        wave = self._wave_of.get(move.serves, 0)
         draft = Draft(StepKind.MOVE, wave, sorted(needs), guest, move.source, move.destination)
         step = self._add(draft)
         self._last_of[guest] = step
@@ -115,7 +115,8 @@ class Drafting:
             needs.add(step)
         for name in arrays.guest_apart[guest]:
             mates = ledger.names.get(name, ())
-            needs.update(ledger.out_of[mate] for mate in mates if mate != guest)
+            # A mate that is there to stay is there since before this plan: nothing to wait for.
+            needs.update(ledger.out_of[mate] for mate in mates if mate in ledger.out_of)
         return needs
 
     def _reboot(self, host: int) -> None:

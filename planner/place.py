@@ -7,6 +7,7 @@ host has as many inbound slots as the policy allows, free from its return on.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 
@@ -121,10 +122,12 @@ class Placer:
         from_s: float,
         parking: Parking | None = None,
         open_by_s: float = math.inf,
+        wanted: Mapping[int, int] | None = None,
     ) -> Placement | None:
         """Destinations for the guests of a host, none before `from_s`, or None if they don't fit.
 
-        Guests go to hosts that are open by `open_by_s`, or to `parking` as far as it says.
+        Guests go to hosts that are open by `open_by_s`, or to `parking` as far as it says; those
+        in `wanted` to the host that it names, where that is possible.
         """
         state = self.state
         guests = sorted(state.movable(host), key=self.sizes.__getitem__, reverse=True)
@@ -138,7 +141,7 @@ class Placer:
         moves, parked = [], 0
         for guest in guests:
             start_s = heappop(out)
-            chosen = targets.take(guest, start_s)
+            chosen = targets.take(guest, start_s, wanted.get(guest) if wanted else None)
             if chosen is None:
                 return None
             destination, end_s, is_parked = chosen
@@ -195,11 +198,17 @@ class _Targets:
             and max(vcpus) <= self._vcpus.max()
         )
 
-    def take(self, guest: int, from_s: float) -> tuple[int, float, bool] | None:
+    def take(
+        self, guest: int, from_s: float, wanted: int | None = None
+    ) -> tuple[int, float, bool] | None:
         """Book the best destination: its number, the end of the move, whether it is a park."""
         fits = self._fits(guest)
         starts = np.maximum(self._next_s, from_s)
         cost = starts + self._left_over(guest)
+        if wanted is not None:
+            fits_as_wanted = fits & (self.hosts == wanted)
+            if fits_as_wanted.any():
+                return self._taken_at(int(fits_as_wanted.argmax()), guest, starts)
         if self._parking is not None and self._is_park is not None:
             size = self._sizes[guest]
             if size >= self._parking.first_from:
@@ -212,6 +221,9 @@ class _Targets:
         at = int(cost.argmin()) if len(cost) else -1
         if at < 0 or cost[at] == np.inf:
             return None
+        return self._taken_at(at, guest, starts)
+
+    def _taken_at(self, at: int, guest: int, starts: Floats) -> tuple[int, float, bool]:
         end_s = float(starts[at]) + self._state.arrays.guest_move_s[guest]
         self._book(at, guest, end_s)
         is_park = self._is_park is not None and bool(self._is_park[at])

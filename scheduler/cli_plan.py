@@ -24,12 +24,28 @@ from scheduler.cli_files import (
     same_file,
     write_document,
 )
+from scheduler.cli_plan_extra import (
+    DeadlineS,
+    Explain,
+    Pareto,
+    curve_of,
+    curve_rows,
+    explained,
+    explanation_row,
+    refuse_deadline,
+    refuse_explain,
+    show_curve,
+    show_explanation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.check import Problem
+    from planner.explain import Explanation
     from planner.fleet import Fleet
+    from planner.options import PlanOptions
+    from planner.pareto import Curve
     from planner.plan import Plan
 
 SHOWN = 20
@@ -64,20 +80,31 @@ def plan(
     json: Json = False,
     seed: Seed = 0,
     time_limit: TimeLimit = None,
+    pareto: Pareto = False,
+    deadline_s: DeadlineS = None,
+    explain: Explain = None,
 ) -> None:
     """Plan a rollout: which guest moves where, and when each host reboots.
 
     Exit code 0: planned. 2: bad input. 3: planned, but some hosts are blocked. 4: nothing can be
-    planned (every host to reboot is blocked). 5: the plan broke a rule; nothing was written.
+    planned (every host to reboot is blocked), or no plan meets the deadline. 5: the plan broke a
+    rule; nothing was written.
     """
     _refuse_output(fleet, output, json)
     if time_limit is not None and not math.isfinite(time_limit):
         fail(Exit.BAD_INPUT, f"--time-limit: expected a number of seconds, got {time_limit}")
+    refuse_deadline(deadline_s)
     seen = load_fleet_file(fleet)
-    made = _planned(seen, seed, time_limit)
+    refuse_explain(seen.fleet, explain)
+    options = _options(seed, time_limit)
+    curve = None
+    if pareto or deadline_s is not None:
+        curve = curve_of(seen.fleet, seen.sha256, options, deadline_s)
+    made = curve.plan if curve is not None else _planned(seen, options)
     refuse_broken(seen, made)
     _write(output, made)
-    _report(seen, made, output, json)
+    why = None if explain is None else explained(seen.fleet, made, explain)
+    _report(seen, made, output, json, Extras(curve, why))
     raise typer.Exit(int(_verdict(made)))
 
 
@@ -143,12 +170,16 @@ def _refuse_output(fleet: str, output: str, json: bool) -> None:
         fail(Exit.BAD_INPUT, str(error))
 
 
-def _planned(seen: Seen, seed: int, time_limit_s: float | None) -> Plan:
-    from planner.evacuate import PlanOptions, plan_rollout
+def _options(seed: int, time_limit_s: float | None) -> PlanOptions:
+    from planner.options import PlanOptions
 
     options = PlanOptions(seed=seed, clock=time.monotonic)
-    if time_limit_s is not None:
-        options = replace(options, time_limit_s=time_limit_s)
+    return options if time_limit_s is None else replace(options, time_limit_s=time_limit_s)
+
+
+def _planned(seen: Seen, options: PlanOptions) -> Plan:
+    from planner.evacuate import plan_rollout
+
     return plan_rollout(seen.fleet, seen.sha256, options)
 
 
@@ -161,13 +192,31 @@ def _write(output: str, made: Plan) -> None:
         fail(Exit.BAD_INPUT, str(error))
 
 
-def _report(seen: Seen, made: Plan, output: str, json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What was asked for besides the plan."""
+
+    curve: Curve | None
+    why: Explanation | None
+
+    def rows(self) -> dict[str, Any]:
+        """For `--json`."""
+        rows: dict[str, Any] = {}
+        if self.curve is not None:
+            rows["pareto"] = curve_rows(self.curve)
+        if self.why is not None:
+            rows["explanation"] = explanation_row(self.why)
+        return rows
+
+
+def _report(seen: Seen, made: Plan, output: str, json: bool, extras: Extras) -> None:
     if json:
         from planner.plan_file import plan_rows
 
         rows = plan_rows(made)
         del rows["steps"]
-        _print_json({"output": output, "exit_code": int(_verdict(made)), **rows})
+        verdict = int(_verdict(made))
+        _print_json({"output": output, "exit_code": verdict, **rows, **extras.rows()})
         return
     from rich.console import Console
 
@@ -176,6 +225,10 @@ def _report(seen: Seen, made: Plan, output: str, json: bool) -> None:
     # The plan itself may be what standard output is for.
     console = Console(stderr=output == STANDARD, highlight=False)
     show_plan(seen.fleet, made, console)
+    if extras.curve is not None:
+        show_curve(extras.curve, console)
+    if extras.why is not None:
+        show_explanation(extras.why, console)
 
 
 def _verdict(made: Plan) -> Exit:

@@ -14,6 +14,9 @@ from deploy.lab.errors import LabError
 START_FIELD = 22 - 3
 END_TIMEOUT_S = 10.0
 
+# Children of this very command (a test's, say), so that they are reaped when they end.
+_children: list[subprocess.Popen[bytes]] = []
+
 
 def start(argv: Sequence[str], pid_file: Path, log: Path, *, cwd: Path | None = None) -> None:
     """Starts argv in a session of its own and records it in `pid_file`."""
@@ -26,6 +29,7 @@ def start(argv: Sequence[str], pid_file: Path, log: Path, *, cwd: Path | None = 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _children.append(process)
     record = {"pid": process.pid, "started": start_time(process.pid)}
     pid_file.write_text(json.dumps(record))
 
@@ -63,6 +67,7 @@ def end(pid_file: Path, *, at_once: bool = False) -> bool:
         if not _gone(pid_file, END_TIMEOUT_S):
             raise LabError(f"process {pid} of {pid_file} does not end")
     pid_file.unlink(missing_ok=True)
+    _children[:] = [child for child in _children if child.poll() is None]
     return pid is not None
 
 

@@ -1,0 +1,201 @@
+"""A small fleet on stage, what may be killed in it, and what must be true of it afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from agents.wire import Kind, keys
+from planner.fleet import Fleet
+from scheduler.demo.example import SMALL, SMALL_POLICY, example_fleet, fleet_file
+from scheduler.demo.family import Process, descendants, send
+from scheduler.demo.judge import judge
+from scheduler.demo.layout import Pace, Places, fixed_build, lay_out
+from scheduler.demo.run import CONTROLLER
+from scheduler.demo.stage import Plot, Stage
+from scheduler.demo.trouble import Trouble
+from scheduler.rollout import ENDED, Rollout
+from scheduler.standin.ledger import audit, events, running
+from scheduler.standin.store import World
+
+AGENT_SETTINGS = {"stop_wait_s": 60.0, "reboot_linger_s": 60.0, "poll_s": 0.1}
+POLL_S = 0.05
+
+# What of the ledger shows that an attempt of this kind has started something.
+SHOWN_BY = {Kind.MOVE: "migrate", Kind.REBOOT: "reboot"}
+
+NEVER_KILLED = {"xl", "ssh", "libxl-save-helper", "systemctl", "xen-livepatch"}
+"""The hypervisor's own programs: what their death does is told in tests of the stand-in."""
+
+
+def small_fleet() -> Fleet:
+    return example_fleet(3, SMALL, SMALL_POLICY)
+
+
+def plot(state_dir: Path, speed: float) -> Plot:
+    fleet, places = small_fleet(), Places(state_dir)
+    pace = Pace(speed=speed, report_interval_s=3.0, workers=2, agent_settings=AGENT_SETTINGS)
+    lay_out(places, fleet, fleet_file(fleet).encode(), pace, frozenset())
+    return Plot(places, fleet, pace, None, CONTROLLER)
+
+
+def begin(stage: Stage) -> str:
+    """Bring the agents up and start a rollout; its id."""
+    code, said = stage.xenroll("inventory", "apply", str(stage.plot.places.inventory))
+    assert code == 0, said
+    stage.machines.start()
+    stage.controller.start()
+    stage.wait_for_agents(lambda here, of: None)
+    build = fixed_build(stage.plot.fleet)
+    words = ("--fixed-build", build, "--xen-after", "4.19", "--reason", "a test")
+    code, said = stage.xenroll("rollout", "start", "XSA-1", *words)
+    assert code == 0, said
+    return stage.store.ids()[-1]
+
+
+def until(stage: Stage, true: Callable[[], bool], limit_s: float, what: str) -> None:
+    """Keep everything up until it is so; an answer that the server cannot give counts as no."""
+    end_s = time.monotonic() + limit_s
+    while time.monotonic() < end_s:
+        stage.keep_up()
+        try:
+            if true():
+                return
+        except RedisError:
+            pass  # it is being started again
+        time.sleep(POLL_S)
+    log = stage.plot.places.logs / "controller.log"
+    raise AssertionError(f"{what}: not within {limit_s:g} s\n{log.read_text()[-3000:]}")
+
+
+def rest(stage: Stage, seconds: float) -> None:
+    """Let so much time pass, everything being kept up."""
+    end_s = time.monotonic() + seconds
+    until(stage, lambda: time.monotonic() >= end_s, seconds + 60.0, "a rest")
+
+
+def head(stage: Stage) -> Rollout:
+    return stage.store.head(stage.store.ids()[-1])
+
+
+def has_ended(stage: Stage) -> bool:
+    return head(stage).state in ENDED
+
+
+def program(process: Process) -> str:
+    """The name of the program that a process runs, past an interpreter and its options."""
+    words = [word for word in process.command() if not word.startswith("-")]
+    names = [os.path.basename(word) for word in words]
+    return next((n for n in names if n == "steprun.py" or n in NEVER_KILLED), "")
+
+
+def victims(stage: Stage) -> dict[str, list[int]]:
+    """Pids of what may be killed now, by what it is."""
+    found: dict[str, list[int]] = {"agent": [], "worker": [], "horse": [], "step runner": []}
+    machines = stage.machines.process
+    below = descendants(machines.pid) if machines else []
+    depth = {machines.pid: 0} if machines else {}
+    for process in below:
+        depth[process.pid] = depth[process.parent] + 1
+        name = program(process)
+        if name == "steprun.py":
+            found["step runner"].append(process.pid)
+        elif not name and 2 <= depth[process.pid] <= 4:
+            found[("agent", "worker", "horse")[depth[process.pid] - 2]].append(process.pid)
+    if stage.controller.process:
+        found["controller"] = [stage.controller.process.pid]
+    if stage.server and stage.server.server.process:
+        found["server"] = [stage.server.server.process.pid]
+    return {kind: pids for kind, pids in found.items() if pids}
+
+
+@dataclass
+class Killer:
+    """Kills by chance; `killed` counts what."""
+
+    chance: random.Random
+    killed: Counter[str] = field(default_factory=Counter)
+
+    def strike(self, stage: Stage) -> None:
+        """Kill one process of a kind that lives now, or everything at once."""
+        living = victims(stage)
+        # The kinds that were killed least come first, so that all have their turn.
+        kinds = sorted([*living, "all"], key=lambda kind: (self.killed[kind], self.chance.random()))
+        kind = kinds[0]
+        pids = [pid for some in living.values() for pid in some]
+        if kind != "all":
+            pids = [self.chance.choice(living[kind])]
+        self.chance.shuffle(pids)
+        if any([send(pid, signal.SIGKILL) for pid in pids]):
+            self.killed[kind] += 1
+
+
+def started(plot: Plot) -> list[dict[str, Any]]:
+    """The ledger's lines about something that a step starts."""
+    past = events(World(str(plot.places.world)))
+    return [line for line in past if line["event"] in SHOWN_BY.values()]
+
+
+def starts_in_the_ledger(plot: Plot) -> Counter[tuple[str, str, str]]:
+    """(host, kind, guest) -> how often the machines saw it start."""
+    kinds = {event: str(kind) for kind, event in SHOWN_BY.items()}
+    return Counter(
+        (line["host"], kinds[line["event"]], str(line.get("name", ""))) for line in started(plot)
+    )
+
+
+def claims(stage: Stage) -> set[tuple[str, str]]:
+    """(host, guest) of every attempt that has its permission to start."""
+    found = set()
+    for host in stage.plot.fleet.hosts:
+        orders = stage.client.hgetall(keys.orders(host.name))
+        allowed = stage.client.hkeys(keys.claims(host.name))
+        assert isinstance(orders, dict) and isinstance(allowed, list)
+        for attempt in set(allowed) & set(orders):
+            found.add((host.name, json.loads(orders[attempt])["guest"] or ""))
+    return found
+
+
+def attempts_that_started(places: Places, fleet: Fleet) -> Counter[tuple[str, str, str]]:
+    """(host, kind, guest) -> how many attempts the host's journal has as started."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for host in fleet.hosts:
+        for started in (places.agent(host.name) / "state" / "attempts").glob("*/started.json"):
+            order = json.loads((started.parent / "order.json").read_text())
+            found[host.name, order["kind"], order["guest"] or ""] += 1
+    return found
+
+
+def nothing_started_twice(plot: Plot) -> None:
+    """The machines saw no more starts than there were attempts: none was carried out twice."""
+    attempts = attempts_that_started(plot.places, plot.fleet)
+    seen = starts_in_the_ledger(plot)
+    assert seen, "the machines saw nothing start: there is nothing to compare"
+    for what, times in seen.items():
+        assert times <= attempts[what], f"{what} started {times} times in {attempts[what]} attempts"
+
+
+def every_guest_runs_once(plot: Plot) -> None:
+    """Now, and at every moment before: no second copy, nobody lost."""
+    world = World(str(plot.places.world))
+    assert audit(world) == []
+    running_now = running(world)
+    for guest in plot.fleet.guests:
+        assert len(running_now.get(guest.uuid or "", [])) == 1, guest.name
+
+
+def all_is_well(plot: Plot) -> None:
+    """Every host is fixed, every guest runs once, and the ledger has nothing to complain of."""
+    verdict = judge(plot.places.world, plot.fleet, Trouble())
+    assert verdict.good, "\n".join(verdict.lines)
+    nothing_started_twice(plot)

@@ -147,3 +147,20 @@ def words_of(pid: int) -> Sequence[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+SENDER = re.compile(
+    "Saving|migration sender|Migration|migration transport|save/restore|ssh:"
+    "|logdirty|shared info frame|Save failed|save_done|suspend|xc_domain_resume"
+)
+
+
+def by_end(text: str) -> tuple[list[str], list[str]]:
+    """The lines of the sender and of the receiver: each end keeps its order, the two may mix."""
+    lines = unnumbered(text)
+    ours = [line for line in lines if SENDER.search(line)]
+    return ours, [line for line in lines if not SENDER.search(line)]
+
+
+def same_as_recorded(err: str, name: str) -> None:
+    assert by_end(err) == by_end(recorded(f"migrate-{name}.err"))

@@ -101,8 +101,8 @@ def test_a_power_cut_ends_the_migration_that_runs_there_and_loses_the_guest(lab:
     power_off(lab.world, "hostA")
     assert process.wait(30) == -9
     process.communicate()
-    assert lab.audit() == ["guest h1 is lost: its last copy went on hostA (power)"]
     assert lab.settled("hostB", {}) == {}
+    assert lab.audit() == ["guest h1 is lost: its last copy went on hostA (power)"]
 
 
 def test_systemctl_says_whether_xendomains_is_enabled(lab: Lab) -> None:

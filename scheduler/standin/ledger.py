@@ -48,11 +48,11 @@ def running(world: World) -> dict[str, list[str]]:
 
 
 def copies(world: World) -> dict[str, list[tuple[str, str]]]:
-    """uuid -> (host, domain name) of every copy, in whatever state."""
+    """uuid -> (host, domain name) of every copy, in whatever state; not those still arriving."""
     found: dict[str, list[tuple[str, str]]] = {}
     for host in world.hosts():
         for domain in look(world, host)["domains"]:
-            if domain["domid"]:
+            if domain["domid"] and domain["online"]:
                 found.setdefault(domain["uuid"], []).append((host, domain["name"]))
     return found
 

@@ -51,4 +51,5 @@ def write_root(world: World, host: str, state: State) -> None:
 def write_uptime(world: World, host: str, state: State) -> None:
     """`/proc/uptime` cannot count by itself: it is as old as the last `xl info` or `xl uptime`."""
     up = max(0.0, world.now() - state["booted_at"])
-    replace_file(f"{world.host_dir(host)}/root/proc/uptime", f"{up:.2f} {up * 0.6:.2f}\n")
+    root = f"{world.host_dir(host)}/root"
+    replace_file(f"{root}/proc/uptime", f"{up:.2f} {up * 0.6:.2f}\n")

@@ -6,6 +6,7 @@ Shares nothing with the solver, and runs before anything moves.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from planner.check_form import circle, form_problems, order_of
 from planner.check_hosts import (
@@ -15,9 +16,16 @@ from planner.check_hosts import (
     reboot_problems,
     untouched_problems,
 )
-from planner.check_order import Order
+from planner.check_order import Order, nearby
 from planner.check_path import lost_guests, path_problems, route_problems
-from planner.check_room import apart_problems, beginning_problems, measures, room_problems
+from planner.check_room import (
+    Measure,
+    apart_problems,
+    beginning_problems,
+    measures,
+    room_problems,
+    surely_fits,
+)
 from planner.check_summary import checksum_problems, summary_problems
 from planner.check_times import duration_problems, limit_problems
 from planner.check_view import Problem, Rule, View
@@ -57,10 +65,9 @@ def _problems(view: View, order: Order) -> Iterator[Problem]:
     lost = route_problems(view, order)
     yield from lost
     steps = host_steps(view, view.stays(lost_guests(view, lost)))
-    answers = order.before([host.group(view) for host in steps])
-    for host, answer in zip(steps, answers, strict=True):
-        host.before.update(answer)
-    yield from _in_every_order(view, steps)
+    yield from beginning_problems(view)
+    yield from _on_hosts(view, order, steps)
+    yield from path_problems(view, steps)
     yield from gate_problems(view, order)
     yield from duration_problems(view)
     yield from limit_problems(view)
@@ -68,12 +75,26 @@ def _problems(view: View, order: Order) -> Iterator[Problem]:
     yield from summary_problems(view)
 
 
-def _in_every_order(view: View, steps: list[HostSteps]) -> Iterator[Problem]:
+def _on_hosts(view: View, order: Order, steps: list[HostSteps]) -> Iterator[Problem]:
+    """What goes wrong on a host at its reboot, or for want of room, in some order.
+
+    Most hosts are proven safe by the needs between their own steps. Knowing of more needs can
+    only make a host safer, so the others are asked about again with everything known.
+    """
     rooms = measures(view)
-    yield from beginning_problems(view)
     for host in steps:
+        host.before.update(nearby(view, host.group(view)))
+    doubtful = [host for host in steps if not _surely_safe(view, host, rooms)]
+    answers = order.before([host.group(view) for host in doubtful])
+    for host, answer in zip(doubtful, answers, strict=True):
+        host.before.update(answer)
         yield from empty_problems(view, host)
         for measure in rooms:
             yield from room_problems(view, host, measure)
         yield from apart_problems(view, host)
-    yield from path_problems(view, steps)
+
+
+def _surely_safe(view: View, host: HostSteps, rooms: list[Measure]) -> bool:
+    if not all(surely_fits(host, measure) for measure in rooms):
+        return False
+    return not any(True for _ in chain(empty_problems(view, host), apart_problems(view, host)))

@@ -33,7 +33,7 @@ def _blocked_problems(view: View) -> Iterator[Problem]:
     held = [0] * len(view.hosts)
     for guest, home in enumerate(view.home):
         route = view.routes.get(guest)
-        held[view.target[route[-1]] if route else home] += not view.is_restart(guest)
+        held[view.target[route[-1]] if route else home] += not view.restarts[guest]
     for blocked in view.plan.blocked:
         if not blocked.reasons:
             yield Problem(Rule.REBOOTS, "is blocked without a reason", host=blocked.host)
@@ -114,13 +114,13 @@ def empty_problems(view: View, steps: HostSteps) -> Iterator[Problem]:
     if steps.reboot != NONE:
         yield from _still_there(view, steps)
         yield from _off_late(view, steps)
-    restarts = [s.guest for s in steps.stays if s.incoming == NONE and view.is_restart(s.guest)]
+    restarts = [s.guest for s in steps.stays if s.incoming == NONE and view.restarts[s.guest]]
     expected = 1 if steps.reboot != NONE else 0
     for kind, done in ((StepKind.STOP, steps.stops), (StepKind.START, steps.starts)):
         counted = Counter(view.guest[step] for step in done)
         for guest in {*restarts, *counted}:
             here = guest in restarts
-            if counted[guest] != (expected if here else 0) and (here or view.is_restart(guest)):
+            if counted[guest] != (expected if here else 0) and (here or view.restarts[guest]):
                 text = f"{counted[guest]} {kind} steps here; expected {expected if here else 0}"
                 yield Problem(Rule.EMPTY, text, host=name, guest=view.guests[guest].name)
     if steps.reboot != NONE:
@@ -137,7 +137,7 @@ def _still_there(view: View, steps: HostSteps) -> Iterator[Problem]:
             continue
         if stay.incoming != NONE and steps.comes_after_reboot(stay.incoming):
             continue
-        if stay.incoming == NONE and stay.outgoing == NONE and view.is_restart(stay.guest):
+        if stay.incoming == NONE and stay.outgoing == NONE and view.restarts[stay.guest]:
             continue
         how = "may still be here at the reboot"
         if stay.incoming != NONE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.check_hosts import HostSteps
-from planner.check_order import Group, Order
+from planner.check_order import Before, Group, Order, nearby
 from planner.check_view import Problem, Rule, View
 
 
@@ -15,9 +15,7 @@ def route_problems(view: View, order: Order) -> list[Problem]:
     Each move has to start on the host to which the one before it went, and to need that one.
     """
     problems = []
-    several = [guest for guest, route in view.routes.items() if len(route) > 1]
-    groups = [Group(view.routes[guest][:-1], view.routes[guest][1:]) for guest in several]
-    before = dict(zip(several, order.before(groups), strict=True))
+    before = _before_each(view, order)
     for guest, route in view.routes.items():
         at = view.home[guest]
         for index, move in enumerate(route):
@@ -29,6 +27,19 @@ def route_problems(view: View, order: Order) -> list[Problem]:
                 problems.append(_of_move(view, move, text))
             at = view.target[move]
     return problems
+
+
+def _before_each(view: View, order: Order) -> dict[int, Before]:
+    """Of each guest with several moves, which of them come before which."""
+    groups = {g: Group(r[:-1], r[1:]) for g, r in view.routes.items() if len(r) > 1}
+    before = {guest: nearby(view, group) for guest, group in groups.items()}
+    open_groups = {
+        guest: group
+        for guest, group in groups.items()
+        if any(not before[guest][m] >> n & 1 for n, m in enumerate(group.rows))
+    }
+    answers = order.before([*open_groups.values()])
+    return before | dict(zip(open_groups, answers, strict=True))
 
 
 def path_problems(view: View, host_steps: list[HostSteps]) -> Iterator[Problem]:

@@ -63,21 +63,24 @@ def beginning_problems(view: View) -> Iterator[Problem]:
             yield Problem(Rule.ROOM, text, host=host.name)
 
 
+def surely_fits(steps: HostSteps, measure: Measure) -> bool:
+    """Whether simple sums show already that no order brings too much to the host."""
+    load = _Load(steps, measure)
+    doubtful = load.doubtful()
+    return not doubtful or (load.at_first <= load.limit and load.bound() <= load.limit)
+
+
 def room_problems(view: View, steps: HostSteps, measure: Measure) -> Iterator[Problem]:
     """Whether some order brings more to the host than it has room for; the worst of it."""
+    if surely_fits(steps, measure):
+        return
     load = _Load(steps, measure)
-    limit = measure.has[steps.number]
-    doubtful = [number for number in range(len(load.ins)) if load.at_most(number) > limit]
-    if not doubtful:
-        return
-    if load.at_first > limit:
+    if load.at_first > load.limit:
         # It may stay too full while nothing comes in: each arrival is a case of its own.
-        worst = max((load.worst_with(number) for number in doubtful), key=_weight)
-    elif load.bound() > limit:
-        worst = load.worst()
+        worst = max((load.worst_with(number) for number in load.doubtful()), key=_weight)
     else:
-        return
-    if worst.weight > limit:
+        worst = load.worst()
+    if worst.weight > load.limit:
         yield _too_much(view, steps, measure, load, worst)
 
 
@@ -94,7 +97,7 @@ def _too_much(
     beside = f" beside {', '.join(names[-6:-1])}" if len(names) > 1 else ""
     text = (
         f"in some order it has to hold {worst.weight} {measure.unit} of "
-        f"{measure.has[steps.number]} {measure.unit} when this guest comes in{beside}"
+        f"{load.limit} {measure.unit} when this guest comes in{beside}"
     )
     step, host = view.steps[stays[-1].incoming].id, view.hosts[steps.number].name
     return Problem(Rule.ROOM, text, step=step, host=host, guest=names[-1])
@@ -123,6 +126,11 @@ class _Load:
         self._freed_by: dict[int, int] = {}
         self.at_first = sum(measure.takes[s.guest] for s in steps.stays if s.incoming == NONE)
         self._all_adds = sum(self._adds)
+        self.limit = measure.has[steps.number]
+
+    def doubtful(self) -> list[int]:
+        """The arrivals by which the host may hold too much, as far as simple sums tell."""
+        return [number for number in range(len(self.ins)) if self.at_most(number) > self.limit]
 
     def at_most(self, number: int) -> int:
         """More than is there when this arrival is on its way in, or as much."""

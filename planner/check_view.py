@@ -96,6 +96,7 @@ class View:
         self.source = [self.host_number.get(step.source or "", NONE) for step in plan.steps]
         self.target = [self.host_number.get(step.destination or "", NONE) for step in plan.steps]
         self.host = [self.host_number.get(step.host or "", NONE) for step in plan.steps]
+        self.restarts = [guest.evacuation is Evacuation.RESTART for guest in fleet.guests]
         self.home = [self.host_number[guest.host] for guest in fleet.guests]
 
     def of_kind(self, *kinds: StepKind) -> Iterator[int]:
@@ -141,7 +142,3 @@ class View:
                 host, incoming = self.target[move], move
             found[host].append(Stay(guest, host, incoming, NONE))
         return found
-
-    def is_restart(self, guest: int) -> bool:
-        """Whether the guest is shut down for its host's reboot."""
-        return self.guests[guest].evacuation is Evacuation.RESTART

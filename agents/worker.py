@@ -19,9 +19,13 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from agents import host_files
+from agents.host_files import FileError
+from agents.journal import JournalError
 from agents.settings import Settings
-from agents.steps import Context, run_step
+from agents.steps import Context, OrderError, run_step
 from agents.wire import JOB_FUNCTION, host_slug, queue_name
+
+log = logging.getLogger("agent.step")
 
 WORKER_TTL_S = 60
 MAINTENANCE_S = 30
@@ -83,6 +87,15 @@ class SafeWorker(Worker):
         """Nothing was subscribed."""
 
 
+def carry_out(context: Context, attempt_id: str) -> dict[str, str]:
+    """The function of a job. What no second try could mend is one line in the log, not a retry."""
+    try:
+        return run_step(context, attempt_id)
+    except (OrderError, JournalError, FileError) as error:
+        log.error("%s", error)
+        return {"attempt_id": attempt_id, "error": str(error)}
+
+
 def worker_name(settings: Settings, boot_id: str, pid: int) -> str:
     """Never used twice, so that the entry of a killed worker is not in the way of the next."""
     return f"{host_slug(settings.host)}-{boot_id.replace('-', '')[:8]}-{pid}"
@@ -91,7 +104,7 @@ def worker_name(settings: Settings, boot_id: str, pid: int) -> str:
 def make_worker(settings: Settings, client: redis.Redis) -> SafeWorker:
     """A worker of this process on this host's queue. Raises FileError, redis.RedisError."""
     context = Context(settings, client, lambda: datetime.now(UTC))
-    functions: dict[str, Callable[[str], object]] = {JOB_FUNCTION: partial(run_step, context)}
+    functions: dict[str, Callable[[str], object]] = {JOB_FUNCTION: partial(carry_out, context)}
     job_class = type("StepJob", (AllowJob,), {"functions": functions})
     queue_class = type("StepQueue", (AllowQueue,), {"job_class": job_class})
     return SafeWorker(

@@ -8,6 +8,8 @@ from planner.arrays import arrays_of
 from planner.assemble import steps_of, waves_of
 from planner.blocked import blocked_of
 from planner.bounds import Bounds, bounds_of
+from planner.canary import coverage
+from planner.first_wave import canary_of
 from planner.fleet import Fleet
 from planner.options import PlanOptions
 from planner.plan import Plan, StepKind, Summary
@@ -26,7 +28,8 @@ def plan_rollout(fleet: Fleet, fleet_sha256: str, options: PlanOptions) -> Plan:
     began_s = options.clock()
     arrays = arrays_of(fleet)
     bounds = bounds_of(arrays)
-    chosen = best_of(arrays, bounds, options, unlock=unlock)
+    canary = canary_of(arrays, bounds.moves_allowed - bounds.evacuated)
+    chosen = best_of(arrays, bounds, options, canary, unlock)
     return plan_of(chosen, bounds, fleet_sha256, {}, lambda: options.clock() - began_s)
 
 
@@ -53,6 +56,8 @@ def plan_of(
     steps = steps_of(arrays, chosen.drafts, *chosen.times_s)
     waves = waves_of(arrays, chosen.grower.waves())
     drafts = chosen.drafts
+    first = chosen.grower.wave_hosts[0] if arrays.policy.canary_hosts else []
+    tried = coverage(arrays, first)
     moved = [draft.guest for draft in drafts if draft.kind is StepKind.MOVE]
     summary = Summary(
         moves=len(moved),
@@ -64,5 +69,7 @@ def plan_of(
         guests_moved=len(set(moved)),
         guests_restarted=sum(draft.kind is StepKind.START for draft in drafts),
         planning_s=elapsed_s(),
+        classes_covered=tried.covered,
+        classes_not_covered=tried.not_covered,
     )
     return Plan(fleet_sha256, waves, steps, blocked, summary)

@@ -150,14 +150,21 @@ class Grower:
         if policy.canary_hosts == 0:
             return
         for host in chosen[: policy.canary_hosts - len(self.wave_hosts[0])]:
-            placement = self.placer.place(host, 0.0, Parking(self._parks([host])))
-            if placement is not None:
-                self.commit(placement)
+            self._try_out(host)
         for pool, hosts in enumerate(self.waiting):
             if not self.wave_hosts[0] and hosts:
                 self._force(pool)
         if self.wave_hosts[0]:
             self.close_wave(gate=policy.gates != "none")
+
+    def _try_out(self, host: int) -> None:
+        """Empty a canary host at once, or if that is too dear onto those that were before it."""
+        parking, left = Parking(self.parks([host])), self.recipe.extra - self.parked
+        placement = self.placer.place(host, 0.0, parking, open_by_s=0.0)
+        if self.wave_hosts[0] and (placement is None or placement.parked > left):
+            placement = self.placer.place(host, 0.0)
+        if placement is not None:
+            self.commit(placement)
 
     def _open(self) -> None:
         """Spend the extra moves of the recipe where the look-ahead says."""
@@ -170,7 +177,7 @@ class Grower:
     def _open_pool(self, pool: int, extra: int, away: int) -> None:
         found = openings(ground_of(self.placer, pool, away), extra, self.recipe.seeds)
         chosen = found[min(self.recipe.opening, len(found) - 1)]
-        parks = self._parks(chosen.seeds + chosen.lifts)
+        parks = self.parks(chosen.seeds + chosen.lifts)
         limit = self.parked + extra if self.recipe.seeds is None else 10**9
         for host in chosen.seeds:
             self._spend(self.placer.place(host, self.base_s, Parking(parks), self.base_s), limit)
@@ -182,7 +189,8 @@ class Grower:
         if placement is not None and self.parked + placement.parked <= limit:
             self.commit(placement)
 
-    def _parks(self, but: list[int]) -> Bools:
+    def parks(self, but: list[int]) -> Bools:
+        """Hosts still to reboot that may take guests in passing, all but these."""
         parks: Bools = ~self.state.is_open & ~self.state.barred
         parks[but] = False
         return parks
@@ -209,7 +217,7 @@ class Grower:
         best: Placement | None = None
         hosts = sorted(self.waiting[pool], key=lambda host: (len(self.state.movable(host)), host))
         for host in hosts[:_FORCED_TRIES]:
-            parking = Parking(self._parks([host]))
+            parking = Parking(self.parks([host]))
             placement = self.placer.place(host, self.base_s, parking)
             if placement is not None and (best is None or placement.parked < best.parked):
                 best = placement

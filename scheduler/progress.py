@@ -11,7 +11,6 @@ from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.rollout import (
     ENDED,
-    UNDER_WAY,
     GuestRecord,
     Hold,
     HostRecord,
@@ -20,8 +19,6 @@ from scheduler.rollout import (
     Step,
     StepState,
 )
-
-SUCCESSFUL = frozenset({"moved", "done"})
 
 
 class _View(BaseModel):
@@ -96,7 +93,7 @@ def progress(book: Book, now: datetime) -> Progress:
         hold=rollout.hold,
         generation=rollout.generation,
         elapsed_s=elapsed_s,
-        left_s=left_s(book),
+        left_s=left_s(book, now),
         hosts=tuple(book.hosts[name] for name in sorted(book.hosts)),
         waves=waves(book),
         in_flight=tuple(_view(step, now) for step in book.running()),
@@ -174,28 +171,20 @@ def _wave(book: Book, number: int, moves: int, moves_ended: int) -> WaveView:
     )
 
 
-def left_s(book: Book) -> float | None:
-    """Time left at the pace so far: the plan's remaining seconds, times measured over planned.
+def left_s(book: Book, now: datetime) -> float | None:
+    """Time left at the pace so far: what the plan still has before it, times real over planned.
 
     The plan's clock stands where the plan would have ended as many steps as have really ended.
     """
     if book.rollout.state in ENDED:
         return 0.0
     newest = [s for s in book.steps.values() if s.generation == book.rollout.generation]
-    ended = sum(s.state is StepState.DONE for s in newest)
-    ends_s = sorted(s.planned_end_s for s in newest)
-    if not ended or not any(s.state in UNDER_WAY or s.id in book.unfinished for s in newest):
+    ended = sum(step.state is StepState.DONE for step in newest)
+    began = min((step.ordered_at for step in newest if step.ordered_at), default=None)
+    if not ended or began is None:
         return None
+    ends_s = sorted(step.planned_end_s for step in newest)
     reached_s = ends_s[ended - 1]
-    pace = measured_pace(newest)
-    return None if pace is None else max(0.0, (ends_s[-1] - reached_s) * pace)
-
-
-def measured_pace(steps: list[Step]) -> float | None:
-    """Real seconds per planned second, over the steps that have ended; None before any has."""
-    real_s = planned_s = 0.0
-    for step in steps:
-        if step.outcome in SUCCESSFUL and step.ordered_at and step.ended_at:
-            real_s += (step.ended_at - step.ordered_at).total_seconds()
-            planned_s += step.planned_end_s - step.planned_start_s
-    return real_s / planned_s if planned_s > 0 and real_s > 0 else None
+    if reached_s <= 0:
+        return None
+    return (ends_s[-1] - reached_s) * (now - began).total_seconds() / reached_s

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from make import fleet, guest, host
 
 from planner.bounds import makespan_lower_bound_s, moves_lower_bound
 from planner.fleet import Fleet
+from tests.make import fleet, guest, host
 
 # One GiB takes 10 s and nothing else takes time, so that sums can be done by head.
 SLOW = {"move_setup_s": 0.0, "stream_mbps": 1024 * 8.388608 / 10, "dirty_factor": 1.0}

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
-from exhaustive import TooMany, fewest_moves, shortest_makespan_s
-from tiny_fleets import tiny_fleet
 
 from planner.bounds import makespan_lower_bound_s, moves_lower_bound
 from planner.fleet import Fleet
+from tests.exhaustive import TooMany, fewest_moves, shortest_makespan_s
+from tests.tiny_fleets import tiny_fleet
 
 Record = Callable[[str, object], None]
 

@@ -6,11 +6,11 @@ from itertools import combinations
 from random import Random
 
 import pytest
-from make import fleet, guest, host
 
 from planner.arrays import Arrays, arrays_of
 from planner.canary import choose_canary, coverage
 from planner.fleet import Fleet
+from tests.make import fleet, guest, host
 
 
 def with_classes(**hosts: str) -> Fleet:

@@ -117,6 +117,7 @@ def fleet_problems(document: Any) -> tuple[list[str], bool]:
 
 
 def _batches(document: dict[str, Any]) -> Iterator[list[Found]]:
+    known = type(document.get("hosts")) is list
     hosts = _rows(document.get("hosts"))
     guests = _rows(document.get("guests"))
     host_names = _Names("hosts", "name", "")
@@ -128,7 +129,8 @@ def _batches(document: dict[str, Any]) -> Iterator[list[Found]]:
         found = [*columns.row_problems(rows, GUEST, "guests")]
         found += guest_names.twice(rows)
         found += uuids.twice(rows)
-        yield [*found, *_dangling(rows, host_names)]
+        # Without a list of hosts every name would dangle, and hide what is wrong.
+        yield [*found, *_dangling(rows, host_names)] if known else found
 
 
 def _some_at_a_time(rows: list[Any]) -> Iterator[Rows]:

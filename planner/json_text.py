@@ -50,12 +50,13 @@ def _explain(data: bytes, error: orjson.JSONDecodeError) -> str:
         text = data.decode()
     except UnicodeDecodeError as wrong:
         return f"byte {wrong.start}: not UTF-8 (0x{data[wrong.start]:02x})"
-    return f"line {error.lineno}, column {error.colno}: {_reason(text[error.pos :], error.msg)}"
+    return f"line {error.lineno}, column {error.colno}: {_reason(text, error.pos, error.msg)}"
 
 
-def _reason(rest: str, message: str) -> str:
-    for word in ("NaN", "Infinity", "-Infinity"):
-        if rest.startswith(word):
+def _reason(text: str, position: int, message: str) -> str:
+    # Of a number without digits, the parser points behind the sign.
+    for word, at in (("-Infinity", position - 1), ("Infinity", position), ("NaN", position)):
+        if text.startswith(word, max(0, at)):
             return f"{word} is not a JSON number"
     return message
 

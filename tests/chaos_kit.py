@@ -106,7 +106,7 @@ def victims(stage: Stage) -> dict[str, list[int]]:
     below = descendants(machines.pid) if machines else []
     depth = {machines.pid: 0} if machines else {}
     for process in below:
-        depth[process.pid] = depth[process.parent] + 1
+        depth[process.pid] = depth.get(process.parent, 9) + 1
         name = program(process)
         if name == "steprun.py":
             found["step runner"].append(process.pid)
@@ -119,6 +119,13 @@ def victims(stage: Stage) -> dict[str, list[int]]:
     return {kind: pids for kind, pids in found.items() if pids}
 
 
+KINDS = ("agent", "worker", "horse", "step runner", "controller", "server", "all")
+"""What is killed: an RQ worker is a process that forks a horse for each job."""
+
+RARE_S = 3.0
+"""How long a process that lives only for moments is waited for."""
+
+
 @dataclass
 class Killer:
     """Kills by chance; `killed` counts what."""
@@ -127,17 +134,26 @@ class Killer:
     killed: Counter[str] = field(default_factory=Counter)
 
     def strike(self, stage: Stage) -> None:
-        """Kill one process of a kind that lives now, or everything at once."""
-        living = victims(stage)
-        # The kinds that were killed least come first, so that all have their turn.
-        kinds = sorted([*living, "all"], key=lambda kind: (self.killed[kind], self.chance.random()))
-        kind = kinds[0]
-        pids = [pid for some in living.values() for pid in some]
-        if kind != "all":
-            pids = [self.chance.choice(living[kind])]
-        self.chance.shuffle(pids)
-        if any([send(pid, signal.SIGKILL) for pid in pids]):
-            self.killed[kind] += 1
+        """Kill one process of the kind that was killed least, or everything at once."""
+        # In turn, so that every kind is killed often enough; by chance, which one and when.
+        for kind in sorted(KINDS, key=lambda kind: (self.killed[kind], self.chance.random())):
+            pids = self._find(stage, kind)
+            if any([send(pid, signal.SIGKILL) for pid in pids]):
+                self.killed[kind] += 1
+                return
+
+    def _find(self, stage: Stage, kind: str) -> list[int]:
+        end_s = time.monotonic() + RARE_S
+        while time.monotonic() < end_s:
+            living = victims(stage)
+            if kind == "all":
+                pids = [pid for some in living.values() for pid in some]
+                self.chance.shuffle(pids)
+                return pids
+            if kind in living:
+                return [self.chance.choice(living[kind])]
+            stage.keep_up()
+        return []
 
 
 def started(plot: Plot) -> list[dict[str, Any]]:

@@ -1,0 +1,89 @@
+"""What README says there is, there is; and what there is, README says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from scheduler.cli import build
+from scheduler.cli_common import Exit
+
+
+@pytest.fixture
+def readme(repository: Path) -> str:
+    return (repository / "README.md").read_text()
+
+
+def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every command that does something, with its full name."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield path, command
+        return
+    for name, one in below.items():
+        yield from commands(one, f"{path} {name}")
+
+
+def all_commands() -> list[tuple[str, Any]]:
+    return list(commands(typer.main.get_command(build()), "xenroll"))
+
+
+def test_every_command_stands_in_readme_and_has_help(readme: str) -> None:
+    found = all_commands()
+    assert len(found) >= 10
+    assert [name for name, _ in found if f"`{name}" not in readme] == []
+    assert [name for name, command in found if not command.help] == []
+
+
+def test_every_command_that_readme_names_exists(readme: str) -> None:
+    known = {name for name, _ in all_commands()}
+    named = set(re.findall(r"xenroll (?:plan|check|controller|(?:[a-z]+ [a-z]+))", readme))
+    named = {name for name in named if name.split()[1] in {k.split()[1] for k in known}}
+    assert named
+    assert named <= known
+
+
+def make_targets(repository: Path) -> set[str]:
+    text = (repository / "Makefile").read_text()
+    return set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
+
+
+def test_every_target_of_make_stands_in_readme_and_the_other_way_round(
+    repository: Path, readme: str
+) -> None:
+    targets = make_targets(repository)
+    named = set(re.findall(r"`?make ([a-z]+)", readme))
+    assert targets - named - {"help"} == set()
+    assert {name for name in named if name in targets} == targets - {"help"}
+
+
+def test_make_alone_lists_every_target(repository: Path) -> None:
+    said = subprocess.run(
+        ["make", "--no-print-directory"], cwd=repository, capture_output=True, text=True, check=True
+    ).stdout
+    assert {line.split()[1] for line in said.splitlines()} == make_targets(repository)
+
+
+def test_every_exit_code_stands_in_readme(readme: str) -> None:
+    paragraph = readme[readme.index("Exit codes:") :].split("\n\n")[0]
+    assert [code for code in Exit if not re.search(rf"\b{code.value}\b", paragraph)] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_document_names_exists(repository: Path, name: str) -> None:
+    text = (repository / name).read_text()
+    paths = re.findall(r"`((?:planner|agents|scheduler|deploy|tests)/[\w./*-]*)`", text)
+    links = re.findall(r"\]\(([\w./-]+)\)", text)
+    missing = [path for path in {*paths, *links} if not list(repository.glob(path.rstrip("/")))]
+    assert missing == []
+
+
+def test_the_licence_is_there_in_full(repository: Path) -> None:
+    text = (repository / "LICENSE").read_text()
+    assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text

@@ -59,11 +59,12 @@ class Wire(asyncio.DatagramProtocol):
 
     def _later(self, delay_ms: int, data: bytes, number: int) -> None:
         if delay_ms == 0:
-            self._send(data, number)
+            self.send(data, number)
         else:
-            asyncio.get_running_loop().call_later(delay_ms / 1000, self._send, data, number)
+            asyncio.get_running_loop().call_later(delay_ms / 1000, self.send, data, number)
 
-    def _send(self, data: bytes, number: int) -> None:
+    def send(self, data: bytes, number: int) -> None:
+        """Puts one frame on the cable to the host whose port this is."""
         if self._transport is not None:
             self._transport.sendto(data, (LOOPBACK, number))
 

@@ -5,6 +5,7 @@ reads the hypervisor and xenstore itself.
 """
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -104,8 +105,8 @@ class Watch:
         while not self._stop.is_set():
             asked_s = time.monotonic()
             try:
-                process.stdin.write("\n")
-                process.stdin.flush()
+                # Past Python's buffer, which would be flushed again, in vain, at the end.
+                os.write(process.stdin.fileno(), b"\n")
                 line = process.stdout.readline()
             except OSError:
                 return  # the host went away; _follow connects again

@@ -28,7 +28,7 @@ BEGUN_KIB = 4096
 def names(hypervisor: Any, store: Any) -> dict[str, dict[str, Any]]:
     """name -> what the hypervisor says of it, for every guest."""
     found = {}
-    for info in hypervisor.domain_getinfo(1, 1024):
+    for info in hypervisor.domain_getinfo(0, 1024):
         name = store.read("", f"/local/domain/{info['domid']}/name")
         if name is not None:
             found[name.decode()] = info

@@ -1,0 +1,270 @@
+"""The parts of the lab that need no Xen: what an observer may conclude, the wire, the cache."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.lab import processes
+from deploy.lab.cache import Stage, built, key_of
+from deploy.lab.errors import LabError
+from deploy.lab.guests import Guest, config
+from deploy.lab.hub import Hub, Port, Wire
+from deploy.lab.kernel import deaf
+from deploy.lab.layout import Layout, layout_from
+from deploy.lab.sightings import Beat, Domain, Sighting, beat_of, lives, running_twice
+
+UUID = "5f0c0a52-0000-4000-8000-000000000001"
+
+
+def domain(tick: int, *, boot: str = "b1", domid: int = 1, shutdown: bool = False) -> Domain:
+    beat = Beat(boot, tick, 0, 0)
+    return Domain(domid, UUID, "g", False, shutdown, False, tick * 1000, beat)
+
+
+def sighting(host: str, asked_s: float, answered_s: float, *domains: Domain) -> Sighting:
+    return Sighting(host, f"boot of {host}", asked_s, answered_s, domains)
+
+
+def test_a_guest_that_ran_here_and_then_there_was_never_running_twice() -> None:
+    seen = [
+        sighting("a", 0, 1, domain(1)),
+        sighting("a", 2, 3, domain(2)),
+        sighting("b", 4, 5, domain(3)),
+        sighting("a", 6, 7),
+        sighting("b", 6, 7, domain(5)),
+    ]
+    assert list(running_twice(seen)) == []
+
+
+def test_a_copy_that_runs_again_after_the_other_ran_is_a_double_run() -> None:
+    seen = [
+        sighting("a", 0, 1, domain(1)),
+        sighting("b", 2, 3, domain(2)),
+        sighting("b", 4, 5, domain(2)),
+        sighting("a", 6, 7, domain(3)),
+    ]
+    [proof] = running_twice(seen)
+    assert "domain 1 of a" in proof
+    assert "domain 1 of b" in proof
+
+
+def test_looks_that_overlap_in_time_prove_nothing() -> None:
+    seen = [sighting("a", 0, 5, domain(1)), sighting("b", 4, 9, domain(2))]
+    assert list(running_twice(seen)) == []
+
+
+def test_a_suspended_source_beside_a_running_destination_is_no_double_run() -> None:
+    seen = [
+        sighting("a", 0, 1, domain(1)),
+        sighting("b", 2, 3, domain(2)),
+        sighting("b", 4, 5, domain(3)),
+        sighting("a", 6, 7, domain(1, shutdown=True)),
+    ]
+    assert list(running_twice(seen)) == []
+
+
+def test_a_guest_that_comes_home_under_a_new_domain_id_is_no_double_run() -> None:
+    seen = [
+        sighting("a", 0, 1, domain(1)),
+        sighting("b", 2, 3, domain(2)),
+        sighting("b", 4, 5, domain(3)),
+        sighting("a", 6, 7, domain(4, domid=2)),
+    ]
+    assert list(running_twice(seen)) == []
+
+
+def test_the_longest_silence_spans_hosts_and_is_never_too_short() -> None:
+    seen = [
+        sighting("a", 0, 1, domain(1)),
+        sighting("a", 2, 3, domain(2)),
+        sighting("a", 4, 5, domain(2, shutdown=True)),
+        sighting("b", 12, 13, domain(3)),
+        sighting("b", 13, 14, domain(4)),
+    ]
+    life = lives(seen)[UUID]
+    assert life.longest_silence_s == 13 - 2
+    assert life.boot_ids == ("b1",)
+    assert life.hosts == ("a", "b")
+    assert not life.tick_went_back
+
+
+def test_a_silence_that_has_not_ended_counts() -> None:
+    seen = [sighting("a", 0, 1, domain(1)), sighting("a", 8, 9, domain(1))]
+    assert lives(seen)[UUID].longest_silence_s == 9
+
+
+def test_a_tick_that_goes_back_is_seen_but_a_late_answer_is_not_taken_for_one() -> None:
+    late = [sighting("b", 1, 2, domain(9)), sighting("a", 0, 3, domain(8))]
+    back = [sighting("a", 0, 1, domain(9)), sighting("a", 2, 3, domain(8))]
+    assert not lives(late)[UUID].tick_went_back
+    assert lives(back)[UUID].tick_went_back
+
+
+def test_a_new_boot_of_a_guest_is_seen() -> None:
+    seen = [sighting("a", 0, 1, domain(9)), sighting("a", 2, 3, domain(1, boot="b2"))]
+    assert lives(seen)[UUID].boot_ids == ("b1", "b2")
+
+
+@pytest.mark.parametrize("text", [None, "", "b1 1 2", "b1 one 2 3", "b1 1 2 3 4"])
+def test_half_a_heartbeat_is_none(text: str | None) -> None:
+    assert beat_of(text) is None
+
+
+class HeardWire(Wire):
+    """A wire whose cables end in a list."""
+
+    def __init__(self, ports: list[Port]) -> None:
+        super().__init__(ports)
+        self.heard: list[tuple[bytes, int]] = []
+
+    def send(self, data: bytes, number: int) -> None:
+        self.heard.append((data, number))
+
+
+def test_only_a_cut_off_host_misses_what_the_others_hear(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, 20000)
+    ports = [Port(host) for host in layout.hosts]
+    wire = HeardWire(ports)
+    ports[2].open.clear()
+    wire.datagram_received(b"frame", ("127.0.0.1", layout.hosts[0].wire_port))
+    assert wire.heard == [(b"frame", layout.hosts[1].wire_port)]
+    wire.datagram_received(b"from the cut-off host", ("127.0.0.1", layout.hosts[2].wire_port))
+    wire.datagram_received(b"from a stranger", ("127.0.0.1", 1))
+    assert len(wire.heard) == 1
+
+
+def test_a_cut_relay_holds_bytes_back_and_delivers_them_when_healed(tmp_path: Path) -> None:
+    asyncio.run(_cut_and_heal(Layout(tmp_path, 20000)))
+
+
+async def _cut_and_heal(layout: Layout) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    hub = Hub(layout, server.sockets[0].getsockname()[1])
+    port = hub.ports[0]
+    relay = await asyncio.start_server(lambda r, w: hub.relay(port, r, w), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*relay.sockets[0].getsockname())
+    hub.obey({"do": "cut", "host": 1})
+    writer.write(b"hello\n")
+    answer = asyncio.ensure_future(reader.readline())
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+    assert not answer.done(), "bytes came through a cut"
+    hub.obey({"do": "heal", "host": 1})
+    assert await answer == b"hello\n"
+    writer.close()
+    for each in (relay, server):
+        each.close()
+        await each.wait_closed()
+
+
+@pytest.mark.parametrize("order", [{}, {"do": "dance"}, {"do": "cut", "host": 9}])
+def test_the_hub_refuses_what_is_no_order(tmp_path: Path, order: dict[str, object]) -> None:
+    hub = Hub(Layout(tmp_path, 20000), 6379)
+    with pytest.raises((KeyError, StopIteration)):
+        hub.obey(order)
+
+
+def test_a_build_that_breaks_off_does_not_count_and_the_next_one_replaces_it(
+    tmp_path: Path,
+) -> None:
+    def broken(folder: Path) -> None:
+        (folder / "half").write_text("")
+        raise LabError("power cut")
+
+    def whole(folder: Path) -> None:
+        (folder / "result").write_text("done")
+
+    with pytest.raises(LabError, match="power cut"):
+        built(tmp_path, Stage("thing", ["same"], broken), print)
+    folder = built(tmp_path, Stage("thing", ["same"], whole), print)
+    assert [file.name for file in folder.iterdir()] == ["result"]
+    assert built(tmp_path, Stage("thing", ["same"], broken), print) == folder
+
+
+def test_changed_inputs_build_anew_and_drop_the_old_result(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_text("one")
+    cache = tmp_path / "cache"
+    stage = Stage("thing", [source, "v1"], lambda folder: None)
+    neighbour = built(cache, Stage("thing-else", [], lambda folder: None), print)
+    first = built(cache, stage, print)
+    source.write_text("two")
+    second = built(cache, stage, print)
+    assert second != first
+    assert not first.exists()
+    assert neighbour.exists()
+    assert key_of(Stage("thing", ["ab", "c"], print)) != key_of(Stage("thing", ["a", "bc"], print))
+
+
+def test_only_the_process_that_was_started_is_ended(tmp_path: Path) -> None:
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = processes.start_time(stranger.pid)
+    assert started is not None
+    record = tmp_path / "pid"
+    record.write_text(json.dumps({"pid": stranger.pid, "started": started - 1}))
+    assert processes.running(record) is None
+    assert not processes.end(record)
+    assert stranger.poll() is None
+    stranger.communicate(b"\n")
+
+
+def test_a_process_that_ignores_sigterm_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "END_TIMEOUT_S", 0.5)
+    ready = tmp_path / "ready"
+    code = f"import signal, time; signal.signal({int(signal.SIGTERM)}, signal.SIG_IGN)\n"
+    code += f"open({str(ready)!r}, 'w').close(); time.sleep(600)"
+    record = tmp_path / "pid"
+    processes.start([sys.executable, "-c", code], record, tmp_path / "log")
+    while not ready.exists():
+        os.sched_yield()
+    assert processes.running(record) is not None
+    assert processes.end(record)
+    assert processes.running(record) is None
+
+
+def test_a_deaf_kernel_differs_in_the_name_of_one_order_only() -> None:
+    table = b"".join(
+        name.ljust(24, b"\0") for name in (b"poweroff", b"halt", b"reboot", b"suspend")
+    )
+    kernel = b"suspend\0\0\0\0 elsewhere" + table + b"end"
+    changed = deaf(kernel)
+    assert changed == kernel[:-27] + b"ignored" + kernel[-20:]
+    with pytest.raises(LabError, match="found 0 times"):
+        deaf(b"no table")
+
+
+def test_a_guest_with_a_shared_disk_gets_the_device_behind_the_hosts_own() -> None:
+    text = config(Guest("db", 7, shared_disk=1, on_crash="restart"))
+    assert 'disk=["phy:/dev/vdb,xvda,w"]' in text
+    assert 'on_crash="restart"' in text
+    assert "mac=00:16:3e:00:00:07" in text
+
+
+@pytest.mark.parametrize("port", ["", "80", "nonsense", "70000"])
+def test_a_lab_port_that_cannot_be_is_named(port: str) -> None:
+    environ = {"XENROLL_LAB_PORT": port or "1", "XENROLL_LAB_DIR": "/tmp/lab"}
+    with pytest.raises(LabError, match="XENROLL_LAB_PORT"):
+        layout_from(environ)
+
+
+def test_a_lab_folder_too_long_for_sockets_is_refused() -> None:
+    with pytest.raises(LabError, match="XENROLL_LAB_DIR"):
+        layout_from({"XENROLL_LAB_DIR": "/" + "x" * 80})
+
+
+def test_an_unknown_host_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="lab-1, lab-2, lab-3"):
+        Layout(tmp_path).host("lab-9")

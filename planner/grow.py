@@ -71,10 +71,11 @@ class Grower:
         self.wave_hosts: list[list[int]] = [[]]
         self.gates: list[bool] = []
         waits = np.flatnonzero(~self.state.is_open & ~self.state.barred).tolist()
-        self.waiting: list[list[int]] = [[] for _ in arrays.pool_slices]
+        # Dictionaries keep an order, and forget a host at no cost.
+        self.waiting: list[dict[int, None]] = [{} for _ in arrays.pool_slices]
         for host in waits:
-            self.waiting[arrays.host_pool[host]].append(host)
-        self.longest: list[list[int]] = [list(hosts) for hosts in self.waiting]
+            self.waiting[arrays.host_pool[host]][host] = None
+        self.longest = [dict(hosts) for hosts in self.waiting]
         self.pool_s = [0.0] * len(self.waiting)
         self.is_late = [False] * len(self.waiting)
 
@@ -122,8 +123,7 @@ class Grower:
         self.inbound.open_from(host, start_s + policy.reboot_s)
         self.last_s = max(self.last_s, start_s + policy.reboot_s)
         pool = self.arrays.host_pool[host]
-        self.waiting[pool].remove(host)
-        self.longest[pool].remove(host)
+        del self.waiting[pool][host], self.longest[pool][host]
         self.pool_s[pool] = start_s
         self.is_late[pool] = start_s > ready_s + self.recipe.late_s
         self._count_wave(host)
@@ -198,10 +198,12 @@ class Grower:
     def _sort(self) -> None:
         state, recipe, weights = self.state, self.recipe, self.placer.weights
         drains_s = {host: drain_s(state, host) for hosts in self.waiting for host in hosts}
-        for hosts, longest in zip(self.waiting, self.longest, strict=True):
+        for pool, hosts in enumerate(self.waiting):
             keys = {h: fullness(state, h) + recipe.bulk * bulk(state, h, weights) for h in hosts}
-            hosts.sort(key=lambda host: (keys[host], drains_s[host], host))
-            longest.sort(key=lambda host: (-drains_s[host], host))
+            order = sorted(hosts, key=lambda host: (keys[host], drains_s[host], host))
+            self.waiting[pool] = dict.fromkeys(order)
+            longest = sorted(hosts, key=lambda host: (-drains_s[host], host))
+            self.longest[pool] = dict.fromkeys(longest)
 
     def _grow(self, pool: int) -> bool:
         """Empty one more host of the pool without any extra move; False where none fits."""

@@ -164,7 +164,8 @@ class _Targets:
     ) -> None:
         state = self._state = placer.state
         arrays = state.arrays
-        self._weights = placer.weights
+        weights = placer.weights
+        self._fit_s = weights.fit_s
         part = arrays.pool_slices[arrays.host_pool[host]]
         least_mib = min(arrays.guest_mib[guest] for guest in guests)
         least_vcpus = min(arrays.guest_vcpus[guest] for guest in guests)
@@ -175,6 +176,9 @@ class _Targets:
         self.hosts = self.hosts[self.hosts != host]
         self._mib = state.free_mib[self.hosts]
         self._vcpus = state.free_vcpus[self.hosts]
+        # What stays unused, at its price in seconds; a guest takes the same off wherever it goes.
+        self._left = self._mib * (weights.mib * weights.fit_s)
+        self._left += self._vcpus * (weights.vcpus * weights.fit_s)
         self._next_s = placer.inbound.next_s[self.hosts]
         self._parking = parking
         self._is_park = None if parking is None else parking.hosts[self.hosts]
@@ -182,7 +186,7 @@ class _Targets:
         self._taken: dict[int, list[float]] = {}
         self._names: dict[int, set[int]] = {}
         self._inbound = placer.inbound
-        self._suits: dict[tuple[int, int], Bools] = {}
+        self._suits: dict[tuple[int, int], Bools | None] = {}
 
     def can_hold_all(self, guests: list[int]) -> bool:
         """Whether the room in sum, and the largest hole, do not forbid it at once."""
@@ -204,20 +208,18 @@ class _Targets:
         """Book the best destination: its number, the end of the move, whether it is a park."""
         fits = self._fits(guest)
         starts = np.maximum(self._next_s, from_s)
-        cost = starts + self._left_over(guest)
-        if wanted is not None:
-            fits_as_wanted = fits & (self.hosts == wanted)
-            if fits_as_wanted.any():
-                return self._taken_at(int(fits_as_wanted.argmax()), guest, starts)
+        if wanted is not None and (fits & (self.hosts == wanted)).any():
+            return self._taken_at(int((self.hosts == wanted).argmax()), guest, starts)
+        cost = starts + self._left
         if self._parking is not None and self._is_park is not None:
             size = self._sizes[guest]
             if size >= self._parking.first_from:
-                cost = cost + ~self._is_park * _LAST_RESORT
+                cost += ~self._is_park * _LAST_RESORT
             elif size >= self._parking.else_from:
-                cost = cost + self._is_park * _LAST_RESORT
+                cost += self._is_park * _LAST_RESORT
             else:
                 fits &= ~self._is_park
-        cost[~fits] = np.inf
+        cost = np.where(fits, cost, np.inf)
         at = int(cost.argmin()) if len(cost) else -1
         if at < 0 or cost[at] == np.inf:
             return None
@@ -231,35 +233,30 @@ class _Targets:
 
     def _fits(self, guest: int) -> Bools:
         arrays = self._state.arrays
-        fits = self._mib >= arrays.guest_mib[guest]
+        fits: Bools = self._mib >= arrays.guest_mib[guest]
         fits &= self._vcpus >= arrays.guest_vcpus[guest]
-        fits &= self._suiting(guest)
+        suits = self._suiting(guest)
+        if suits is not None:
+            fits &= suits
         for name in arrays.guest_apart[guest]:
-            taken = self._names.get(name, set()) | self._state.apart_on.get(name, {}).keys()
-            fits &= ~np.isin(self.hosts, list(taken))
+            for host in self._names.get(name, set()) | self._state.apart_on.get(name, {}).keys():
+                fits &= self.hosts != host
         return fits
 
-    def _suiting(self, guest: int) -> Bools:
-        """The part of fitting that is the same for all guests of one reach."""
+    def _suiting(self, guest: int) -> Bools | None:
+        """The part of fitting that is the same for all guests of one reach; None: no limit."""
         state, reach = self._state, self._state.arrays.guest_reach[guest]
         level = int(state.level[state.guest_at[guest]])
-        suits = self._suits.get((reach, level))
-        if suits is None:
+        if (reach, level) not in self._suits:
             suits = state.arrays.reaches[reach][self.hosts] & (state.level[self.hosts] >= level)
-            self._suits[reach, level] = suits
-        return suits
-
-    def _left_over(self, guest: int) -> Floats:
-        weights, arrays = self._weights, self._state.arrays
-        mib = (self._mib - arrays.guest_mib[guest]) * (weights.mib * weights.fit_s)
-        vcpus = (self._vcpus - arrays.guest_vcpus[guest]) * (weights.vcpus * weights.fit_s)
-        left_over: Floats = mib + vcpus
-        return left_over
+            self._suits[reach, level] = None if suits.all() else suits
+        return self._suits[reach, level]
 
     def _book(self, at: int, guest: int, end_s: float) -> None:
         arrays = self._state.arrays
         self._mib[at] -= arrays.guest_mib[guest]
         self._vcpus[at] -= arrays.guest_vcpus[guest]
+        self._left[at] -= self._sizes[guest] * self._fit_s
         busy = self._taken.get(at)
         if busy is None:
             busy = self._taken[at] = self._inbound.slots(int(self.hosts[at]))

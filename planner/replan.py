@@ -87,9 +87,7 @@ def _leave_alone(grower: Grower, lost: Sequence[int]) -> None:
         grower.state.barred[host] = True
         grower.state.is_open[host] = False
         for hosts in (grower.waiting, grower.longest):
-            own = hosts[grower.arrays.host_pool[host]]
-            if host in own:
-                own.remove(host)
+            hosts[grower.arrays.host_pool[host]].pop(host, None)
 
 
 def _adopt(grower: Grower, now: Now, lost: Sequence[int]) -> None:

@@ -31,6 +31,12 @@ def _fleet(app: typer.Typer) -> None:
     app.add_typer(cli_fleet.inventory, name="inventory")
 
 
+def _advisory(app: typer.Typer) -> None:
+    from scheduler import cli_advisory
+
+    app.add_typer(cli_advisory.app, name="advisory")
+
+
 def _controller(app: typer.Typer) -> None:
     from scheduler import cli_controller
 
@@ -40,6 +46,7 @@ def _controller(app: typer.Typer) -> None:
 PARTS: dict[str, Callable[[typer.Typer], None]] = {
     "plan": _offline,
     "check": _offline,
+    "advisory": _advisory,
     "rollout": _rollout,
     "host": _fleet,
     "guest": _fleet,

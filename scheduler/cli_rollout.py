@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from agents.wire import Wanted
+from scheduler.advisory import Advisory
 from scheduler.cli_common import Exit, fail, inventory_of, person, settings, store, the_rollout
 from scheduler.rollout import ENDED, Rollout, RolloutState
 from scheduler.store import Store
@@ -29,10 +31,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 @app.command()
 def start(
-    advisory: Annotated[str, typer.Argument(help="What it is for, such as XSA-469.")],
+    advisory: Annotated[list[str], typer.Argument(help="What it is for, such as XSA-469.")],
     fixed_build: Annotated[
-        list[str], typer.Option(help="Build id of a fixed hypervisor; give each that counts.")
-    ],
+        list[str] | None,
+        typer.Option(help="Build id of a fixed hypervisor, beside what the advisories say."),
+    ] = None,
     xen_after: Annotated[
         str | None, typer.Option(help="Xen's major.minor after the reboot, if it changes.")
     ] = None,
@@ -48,9 +51,12 @@ def start(
     """Look at every host, plan the rollout, write it down; the controller carries it out."""
     from scheduler.launch import Wish
 
+    with store() as held:
+        advisories = _advisories(held, advisory, fixed_build or [])
     wish = Wish(
-        advisory=advisory,
-        fixed_builds=tuple(fixed_build),
+        advisory=", ".join(advisory),
+        fixed_builds=tuple(fixed_build or ()),
+        advisories=advisories,
         by=person(),
         xen_after=xen_after,
         without_hosts=tuple(without_host or ()),
@@ -58,6 +64,30 @@ def start(
     )
     with store() as held:
         _start(held, wish, accept_blocked=accept_blocked, dry_run=dry_run)
+
+
+def _advisories(held: Store, names: list[str], builds: list[str]) -> tuple[Advisory, ...]:
+    """What is known of the advisories named, with the builds given here added to each."""
+    known = held.advisories()
+    try:
+        found = [known.get(name) or Advisory(id=name) for name in names]
+        full = [
+            Advisory.model_validate(
+                one.model_dump() | {"fixed_builds": (*one.fixed_builds, *builds)}
+            )
+            for one in found
+        ]
+    except ValidationError as error:
+        first = error.errors()[0]
+        fail(Exit.BAD_INPUT, f"{first['loc'][0]} {first['input']!r}: {first['msg']}")
+    for one in full:
+        if not one.can_be_fixed:
+            fail(
+                Exit.BAD_INPUT,
+                f"nothing says what a host fixed for {one.id} looks like: "
+                "give --fixed-build, or use `xenroll advisory add`",
+            )
+    return tuple(full)
 
 
 def _start(held: Store, wish: object, *, accept_blocked: bool, dry_run: bool) -> None:

@@ -181,7 +181,8 @@ class Controller:
         if reports is None:
             self._complain(book, step)
             return
-        verdict = verdict_of(step, self._order(book, step), attempt, reports)
+        order = self._order(book, step)
+        verdict = verdict_of(step, order, attempt, reports, book.rollout.advisories)
         self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
         # Whatever was not clear needs another look.
         self.looks.done(step.id)
@@ -243,7 +244,7 @@ def scope_of(book: Book, inventory: Inventory) -> Scope:
         "canary_hosts": 0 if _canary_done(book) else inventory.policy.canary_hosts,
     }
     policy = Policy.model_validate(inventory.policy.model_dump() | limits)
-    return Scope(rollout.fixed_builds, policy, book.guests)
+    return Scope(rollout.fixed_builds, policy, book.guests, rollout.advisories)
 
 
 def _canary_done(book: Book) -> bool:

@@ -15,8 +15,11 @@ from typing import Any
 
 from agents.wire import GuestSeen, Leftover, Report
 from planner.fleet import FLEET_FORMAT, Evacuation, Fleet, FleetError, Policy, load_fleet
+from scheduler.advisory import Advisory, Exposure, carriers, exposed, standing
 from scheduler.inventory import GuestEntry, Inventory
 from scheduler.rollout import GuestRecord
+
+UNAFFECTED = Exposure.NOT_AFFECTED
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,20 @@ class Scope:
     fixed_builds: tuple[str, ...]
     policy: Policy
     guests: Mapping[str, GuestRecord] = field(default_factory=dict)
+    advisories: tuple[Advisory, ...] = ()
+
+    def to_reboot(self, report: Report) -> bool:
+        """Whether this host has to come onto another build."""
+        if self.advisories:
+            return exposed(self.advisories, report) is not None
+        return report.build_id not in self.fixed_builds
+
+    def carrier_tags(self, report: Report) -> list[str]:
+        """What a host offers to guests of a type that would make an unaffected host exposed."""
+        kinds = carriers(self.advisories)
+        if any(standing(one, report).exposure is UNAFFECTED for one in self.advisories):
+            return []
+        return [f"may-carry:{kind}" for kind in sorted(kinds)]
 
 
 class FleetDoubt(Exception):
@@ -94,8 +111,10 @@ def _host(
         "memory_mib": memory_mib(report),
         "cpus": report.cpus,
         "xen": report.xen,
-        "reboot": report.build_id not in scope.fixed_builds,
-        "offers": sorted({*report.offers, *entry.offers, *avoid_tags}),
+        "reboot": scope.to_reboot(report),
+        "offers": sorted(
+            {*report.offers, *entry.offers, *avoid_tags, *scope.carrier_tags(report)}
+        ),
     }
 
 
@@ -113,7 +132,9 @@ def _guest(
 ) -> dict[str, Any]:
     entry = entries.get(guest.name) or GuestEntry(name=guest.name)
     record = scope.guests.get(guest.name)
-    avoid = record.avoid if record else ()
+    tags = [f"not:{name}" for name in record.avoid] if record else []
+    if guest.type in carriers(scope.advisories):
+        tags.append(f"may-carry:{guest.type}")
     return {
         "name": guest.name,
         "uuid": guest.uuid,
@@ -121,7 +142,7 @@ def _guest(
         "vcpus": guest.vcpus,
         "memory_mib": guest.memory_mib,
         "overhead_mib": guest.overhead_mib,
-        "needs": sorted({*guest.needs, *entry.needs, *(f"not:{name}" for name in avoid)}),
+        "needs": sorted({*guest.needs, *entry.needs, *tags}),
         "apart": list(entry.apart),
         "class": entry.guest_class or guest.guest_class,
         "evacuation": str(evacuation(guest, entry, record)),

@@ -12,6 +12,7 @@ import redis
 
 from agents.wire import Report
 from planner.fleet import Policy
+from scheduler.advisory import Advisory, build_ids
 from scheduler.desk import Desk
 from scheduler.fleet_view import FleetDoubt, Scope
 from scheduler.inventory import Inventory
@@ -34,6 +35,7 @@ class Wish:
     xen_after: str | None = None
     without_hosts: tuple[str, ...] = ()
     reason: str = ""
+    advisories: tuple[Advisory, ...] = ()  # what is known of them; else `fixed_builds` alone
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
     if wish.xen_after is not None:
         policy = Policy.model_validate(policy.model_dump() | {"xen_after": wish.xen_after})
     now = datetime.now(UTC)
-    planned, document = plan_fleet(reports, inventory, Scope(wish.fixed_builds, policy), now)
+    scope = Scope(wish.fixed_builds, policy, advisories=wish.advisories)
+    planned, document = plan_fleet(reports, inventory, scope, now)
     return Draw(wish, planned, document, now, tuple(hosts))
 
 
@@ -95,7 +98,8 @@ def begin(store: Store, drawn: Draw) -> Rollout:
     """Write the rollout down; the controller takes it from there. Raises Taken, Conflict."""
     wish = drawn.wish
     rollout_id = free_id(wish.advisory, store.ids())
-    request = Request(rollout_id, wish.advisory, wish.fixed_builds, wish.by, drawn.at)
+    builds = build_ids(wish.advisories) if wish.advisories else wish.fixed_builds
+    request = Request(rollout_id, wish.advisory, builds, wish.by, drawn.at, wish.advisories)
     rollout = new_rollout(request, drawn.planned)
     started = Happening(at=drawn.at, kind="created", text=f"by {wish.by}: {wish.reason}")
     change = Change(

@@ -10,6 +10,7 @@ from agents.wire import Kind
 from planner.fleet import Fleet
 from planner.plan import Plan
 from planner.plan import Step as PlanStep
+from scheduler.advisory import Advisory
 from scheduler.draft import Draft
 from scheduler.rollout import (
     HostRecord,
@@ -38,6 +39,7 @@ class Request:
     fixed_builds: tuple[str, ...]
     by: str
     at: datetime
+    advisories: tuple[Advisory, ...] = ()
 
 
 def steps_of(plan: Plan, generation: int) -> dict[str, Step]:
@@ -102,6 +104,7 @@ def new_rollout(request: Request, planned: Planned) -> Rollout:
         version=0,
         epoch=1,
         fixed_builds=request.fixed_builds,
+        advisories=request.advisories,
         xen_after=policy.xen_after,
         hosts_in_scope=len(planned.fleet.hosts),
         created_at=request.at,

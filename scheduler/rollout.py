@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from agents.wire import Kind, MendAction, Order, Wanted
+from scheduler.advisory import Advisory
+from scheduler.frozen import Frozen
 
 
 class RolloutState(StrEnum):
@@ -93,12 +93,6 @@ UNDER_WAY = frozenset(
 )
 
 
-class Frozen(BaseModel):
-    """Base of what is stored: frozen, and an unknown field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class Hold(Frozen):
     """What keeps something from going on, since when, and who or what said so."""
 
@@ -117,7 +111,8 @@ class Rollout(Frozen):
     epoch: int  # fences orders of an older life
     generation: int = 1  # of the plan
     replans: int = 0  # in a row, without a step that had its effect in between
-    fixed_builds: tuple[str, ...]
+    fixed_builds: tuple[str, ...]  # that a host may come back with; empty: any
+    advisories: tuple[Advisory, ...] = ()  # as they were when it began
     xen_after: str | None = None
     hosts_in_scope: int
     created_at: datetime

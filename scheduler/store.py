@@ -11,12 +11,13 @@
 | `xr:control:ID` | what people want (`agents.wire.keys.control`); hosts obey it at once |
 | `xr:owner` | hash: host -> the rollout that may touch it |
 | `xr:inventory` | the inventory's document |
+| `xr:advisories` | hash: id -> advisory |
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -25,6 +26,7 @@ from pydantic import BaseModel
 
 from agents.wire import SETTLED, Wanted, keys
 from planner.plan import plan_json
+from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.planned import Planned
 from scheduler.rollout import Change, GuestRecord, Happening, HostRecord, Rollout, Step
@@ -201,43 +203,20 @@ class Store:
         """Keep a document that was checked."""
         self.client.set("xr:inventory", document)
 
+    def advisories(self) -> dict[str, Advisory]:
+        """Every advisory by its id."""
+        raw = cast("list[bytes]", self.client.hvals("xr:advisories"))
+        return {advisory.id: advisory for advisory in _records(Advisory, raw)}
+
+    def put_advisory(self, advisory: Advisory) -> None:
+        """Keep an advisory, or replace it."""
+        self.client.hset("xr:advisories", advisory.id, advisory.model_dump_json())
+
     def happenings(self, rollout_id: str, newest: int) -> list[Happening]:
         """The newest lines of the event log, oldest first."""
         raw = self.client.xrevrange(f"{_base(rollout_id)}:events", count=newest)
         entries = cast("Sequence[tuple[bytes, dict[bytes, bytes]]]", raw)
         return [Happening.model_validate_json(fields[b"h"]) for _, fields in reversed(entries)]
-
-    def happenings_after(
-        self, rollout_id: str, after: str, limit: int
-    ) -> list[tuple[str, Happening]]:
-        """At most so many lines of the event log that follow this id, with theirs."""
-        raw = self.client.xrange(f"{_base(rollout_id)}:events", min=f"({after}", count=limit)
-        entries = cast("Sequence[tuple[bytes, dict[bytes, bytes]]]", raw)
-        return [
-            (_text(name), Happening.model_validate_json(fields[b"h"])) for name, fields in entries
-        ]
-
-    def last_event(self, rollout_id: str) -> str:
-        """The id of the newest line of the event log; `0-0` where there is none."""
-        raw = self.client.xrevrange(f"{_base(rollout_id)}:events", count=1)
-        entries = cast("Sequence[tuple[bytes, object]]", raw)
-        return _text(entries[0][0]) if entries else "0-0"
-
-    def wait_events(
-        self, places: Mapping[str, str], wait_ms: int
-    ) -> dict[str, list[tuple[str, Happening]]]:
-        """New lines of these rollouts' event logs, each after its place; waits for the first."""
-        names = {f"{_base(name)}:events": name for name in places}
-        streams = {key: places[name] for key, name in names.items()}
-        raw = self.client.xread(streams, block=wait_ms, count=1000)  # type: ignore[arg-type]
-        pairs = raw.items() if isinstance(raw, dict) else raw or ()
-        return {
-            names[_text(key)]: [
-                (_text(name), Happening.model_validate_json(fields[b"h"]))
-                for name, fields in entries
-            ]
-            for key, entries in cast("Iterable[tuple[bytes, Any]]", pairs)
-        }
 
     def fleet_document(self, rollout_id: str, generation: int) -> bytes | None:
         """The fleet that a plan generation was made for, or None."""

@@ -1,0 +1,200 @@
+"""`/api/v1/rollouts`: reading rollouts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from agents.wire import Kind, Wanted
+from scheduler.account import Account, account
+from scheduler.progress import Progress, WaveView
+from scheduler.rollout import GuestRecord, HostRecord, Rollout, Step, StepState
+from scheduler.service.exposure import Curve
+from scheduler.service.feed import LiveEvent
+from scheduler.service.paging import Cursor, Limit, Page, decode, encode, page
+from scheduler.service.parts import Parts, Service, Viewer
+from scheduler.service.problem import no_such
+from scheduler.service.shapes import CrashOut, RolloutOut
+from scheduler.service.streams import Streams
+from scheduler.store import NoRollout
+
+router = APIRouter(tags=["rollouts"])
+
+Id = Annotated[str, Path(max_length=160)]
+Filter = Annotated[str | None, Query(max_length=255)]
+
+
+def rollout_out(parts: Service, head: Rollout) -> RolloutOut:
+    """A head, with what is wanted of it at this very moment."""
+    control = parts.store.control(head.id)
+    return RolloutOut(
+        **head.model_dump(),
+        wanted_now=Wanted(control.get("wanted", head.wanted)),
+        epoch_now=int(control.get("epoch", head.epoch)),
+    )
+
+
+@router.get("/rollouts")
+def rollouts(
+    who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[RolloutOut]:
+    """Every rollout, the newest first."""
+    ids = parts.store.ids()[::-1]
+    start = 0
+    if cursor:
+        (last,) = decode(cursor)[:1] or ("",)
+        start = ids.index(last) + 1 if last in ids else 0
+    shown = ids[start : start + limit]
+    more = encode((shown[-1],)) if shown and start + limit < len(ids) else None
+    return Page(items=[rollout_out(parts, parts.store.head(name)) for name in shown], next=more)
+
+
+@router.get("/rollouts/{rollout_id}")
+def rollout(rollout_id: Id, who: Viewer, parts: Parts) -> RolloutOut:
+    """One rollout's head."""
+    return rollout_out(parts, parts.store.head(rollout_id))
+
+
+@router.get("/rollouts/{rollout_id}/progress")
+def rollout_progress(rollout_id: Id, who: Viewer, parts: Parts) -> Progress:
+    """How far it has come, and what holds it."""
+    return parts.views.rollout(rollout_id).progress
+
+
+@router.get("/rollouts/{rollout_id}/exposure")
+def exposure(rollout_id: Id, who: Viewer, parts: Parts) -> Curve:
+    """The burn-down of exposed hosts and guests, and when it will reach its end."""
+    return parts.views.rollout(rollout_id).curve
+
+
+@router.get("/rollouts/{rollout_id}/report")
+def report(rollout_id: Id, who: Viewer, parts: Parts) -> Account:
+    """What it came to so far."""
+    return account(parts.views.rollout(rollout_id).book, parts.clock.now())
+
+
+@router.get("/rollouts/{rollout_id}/waves")
+def waves(rollout_id: Id, who: Viewer, parts: Parts) -> list[WaveView]:
+    """How far each wave has come."""
+    return list(parts.views.rollout(rollout_id).progress.waves)
+
+
+@router.get("/rollouts/{rollout_id}/hosts")
+def rollout_hosts(
+    rollout_id: Id, who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[HostRecord]:
+    """Where each host stands, by name."""
+    found = parts.views.rollout(rollout_id).progress.hosts
+    shown, more = page(found, lambda host: (host.name,), cursor, limit)
+    return Page(items=shown, next=more)
+
+
+@router.get("/rollouts/{rollout_id}/guests")
+def rollout_guests(
+    rollout_id: Id, who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[GuestRecord]:
+    """The guests that something happened to, by name."""
+    book = parts.views.rollout(rollout_id).book
+    found = [book.guests[name] for name in sorted(book.guests)]
+    shown, more = page(found, lambda guest: (guest.name,), cursor, limit)
+    return Page(items=shown, next=more)
+
+
+@router.get("/rollouts/{rollout_id}/steps")
+def steps(
+    rollout_id: Id,
+    who: Viewer,
+    parts: Parts,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+    state: StepState | None = None,
+    kind: Kind | None = None,
+    host: Filter = None,
+    guest: Filter = None,
+) -> Page[Step]:
+    """The steps of every plan of the rollout, by id."""
+    book = parts.views.rollout(rollout_id).book
+    found = [
+        step
+        for step in book.steps.values()
+        if (state is None or step.state is state)
+        and (kind is None or step.kind is kind)
+        and (host is None or host in step.hosts)
+        and (guest is None or step.guest == guest)
+    ]
+    found.sort(key=lambda step: step.id)
+    shown, more = page(found, lambda step: (step.id,), cursor, limit)
+    return Page(items=shown, next=more)
+
+
+@router.get("/rollouts/{rollout_id}/steps/{step_id}")
+def step(rollout_id: Id, step_id: Id, who: Viewer, parts: Parts) -> Step:
+    """One step."""
+    found = parts.views.rollout(rollout_id).book.steps.get(step_id)
+    if found is None:
+        raise no_such("step", step_id)
+    return found
+
+
+@router.get("/rollouts/{rollout_id}/events")
+def rollout_events(
+    rollout_id: Id, who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[LiveEvent]:
+    """Its event log from the beginning; `GET /api/v1/events` follows it live."""
+    _known(parts, rollout_id)
+    place = _place(cursor)
+    lines = Streams(parts.store.client).after(rollout_id, place, limit + 1)
+    items = [
+        LiveEvent(id=f"{name}.{rollout_id}", rollout=rollout_id, happening=said)
+        for name, said in lines[:limit]
+    ]
+    more = encode((lines[limit - 1][0],)) if len(lines) > limit else None
+    return Page(items=items, next=more)
+
+
+def _place(cursor: str | None) -> str:
+    (place,) = decode(cursor)[:1] or ("",) if cursor else ("0-0",)
+    major, _, minor = place.partition("-")
+    fits = major.isdecimal() and minor.isdecimal() and max(int(major), int(minor)) < 2**63
+    return place if fits and place.isascii() else "0-0"
+
+
+def _known(parts: Service, rollout_id: str) -> None:
+    if rollout_id not in parts.store.ids():
+        raise NoRollout(rollout_id)
+
+
+@router.get("/rollouts/{rollout_id}/plans/{generation}")
+def plan(
+    rollout_id: Id,
+    generation: Annotated[int, Path(ge=1, le=1_000_000)],
+    who: Viewer,
+    parts: Parts,
+) -> Response:
+    """The document of one plan of the rollout, as the planner wrote it."""
+    found = parts.store.plan_document(rollout_id, generation)
+    if found is None:
+        raise no_such("plan", f"{generation} of rollout {rollout_id}")
+    return Response(found, media_type="application/json")
+
+
+@router.get("/crashes")
+def crashes(
+    who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100, rollout: Filter = None
+) -> Page[CrashOut]:
+    """Guests that crashed, by rollout and name."""
+    names = sorted(parts.store.ids()) if rollout is None else [rollout]
+    found = [
+        CrashOut(
+            rollout=name,
+            guest=guest.name,
+            guest_class=guest.guest_class,
+            host=guest.host,
+            reason=guest.reason,
+        )
+        for name in names
+        for guest in parts.views.rollout(name).progress.crashed
+    ]
+    shown, more = page(found, lambda crash: (crash.rollout, crash.guest), cursor, limit)
+    return Page(items=shown, next=more)

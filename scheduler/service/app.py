@@ -1,0 +1,98 @@
+"""The application: every route, and what all of them pass through."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from scheduler.service import (
+    api_act,
+    api_events,
+    api_fleet,
+    api_rollouts,
+    health,
+    login,
+    page_act,
+    pages,
+    problem,
+)
+from scheduler.service.access import Tokens
+from scheduler.service.audit import Audit
+from scheduler.service.feed import Feed
+from scheduler.service.guard import Guard
+from scheduler.service.parts import Service
+from scheduler.service.problem import ProblemBody
+from scheduler.service.views import Clock, Views
+from scheduler.store import Store
+
+STATIC = Path(__file__).parent / "static"
+API = "/api/v1"
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    number: {"model": ProblemBody, "description": said}
+    for number, said in {
+        401: "no token, or one that does not work",
+        403: "the role is not enough; `details` names the one needed",
+        404: "there is no such thing",
+        409: "it makes no sense in this state, which `details` names",
+        413: "the body is too long",
+        422: "the field in `details` is malformed",
+        503: "the server that keeps the fleet's state does not answer",
+    }.items()
+}
+
+
+def make_service(
+    store: Store,
+    clock: Clock,
+    draw: Callable[[int], bytes],
+    log: Callable[[str], None],
+    *,
+    look_wait_s: float = 20.0,
+    max_age_s: float = 1.0,
+) -> Service:
+    """The parts of one process. `draw` gives that many random bytes."""
+    return Service(
+        store=store,
+        clock=clock,
+        views=Views(store, clock, max_age_s),
+        tokens=Tokens(store.client, draw),
+        audit=Audit(store.client),
+        feed=Feed(store, log),
+        draw=draw,
+        look_wait_s=look_wait_s,
+    )
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application; its live feed runs while it is served."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.feed.start()
+        yield
+        service.feed.stop()
+
+    app = FastAPI(
+        title="xenroll",
+        summary="Rolling live migration of a Xen fleet",
+        version=version("xenroll"),
+        lifespan=lifespan,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    problem.install(app)
+    for part in (api_fleet, api_rollouts, api_act, api_events):
+        app.include_router(part.router, prefix=API, responses=PROBLEMS)
+    for part in (health, login, pages, page_act):
+        app.include_router(part.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_middleware(Guard, new_id=service.new_id)
+    return app

@@ -1,0 +1,131 @@
+"""What people can do to a rollout, behind both the API and the pages."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from fastapi import Request
+
+from agents.wire import Wanted
+from scheduler.fleet_view import FleetDoubt
+from scheduler.inventory import InventoryError, load_inventory
+from scheduler.launch import Draw, Wish, begin, draw
+from scheduler.planned import blocked_reasons
+from scheduler.planning import PlanBroken
+from scheduler.rollout import ENDED, Rollout, RolloutState
+from scheduler.service.access import Caller
+from scheduler.service.parts import Service
+from scheduler.service.problem import Problem, conflict, short
+from scheduler.service.shapes import Accepted, StartBody, Started
+from scheduler.store import Conflict, Taken
+
+SHOWN_PROBLEMS = 100
+
+
+class Action(StrEnum):
+    """What can be asked of a rollout that was started."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    ABORT = "abort"
+
+
+WANTED = {Action.PAUSE: Wanted.PAUSE, Action.RESUME: Wanted.RUN, Action.ABORT: Wanted.ABORT}
+
+
+def want(
+    parts: Service, request: Request, who: Caller, rollout_id: str, action: Action, reason: str
+) -> Accepted:
+    """Write down what a person wants; hosts obey at once. Raises NoRollout, Problem 409."""
+    head = parts.store.head(rollout_id)
+    check_sense(head, action, parts.store.control(rollout_id).get("wanted", ""))
+    parts.note(request, who, str(action), rollout_id, reason)
+    now = parts.clock.now()
+    if not parts.store.want(rollout_id, WANTED[action], who.name, reason, now):
+        raise _aborted_already(head)
+    return Accepted(
+        rollout=rollout_id,
+        action=str(action),
+        state=head.state,
+        href=f"/api/v1/rollouts/{rollout_id}",
+    )
+
+
+def check_sense(head: Rollout, action: Action, wanted_now: str) -> None:
+    """Refuse what makes no sense in this state. Raises Problem 409 that names the state."""
+    state = [("state", str(head.state)), ("wanted", wanted_now)]
+    if head.state in ENDED:
+        said = f"rollout {head.id} has ended ({head.state}): there is nothing to {action}"
+        raise conflict("ended", said, state)
+    if wanted_now == Wanted.ABORT:
+        raise _aborted_already(head)
+    if action is Action.PAUSE and wanted_now == Wanted.PAUSE:
+        raise conflict("already", f"rollout {head.id} is paused already", state)
+    waits = (RolloutState.PAUSED, RolloutState.STOPPED)
+    if action is Action.RESUME and wanted_now == Wanted.RUN and head.state not in waits:
+        said = f"rollout {head.id} is {head.state}: there is nothing to resume"
+        raise conflict("not_paused", said, state)
+
+
+def _aborted_already(head: Rollout) -> Problem:
+    said = f"rollout {head.id} is being aborted, which cannot be taken back"
+    return conflict("aborting", said, [("state", str(head.state)), ("wanted", "abort")])
+
+
+def start(parts: Service, request: Request, who: Caller, body: StartBody) -> Started:
+    """Look at every host, plan, and write the rollout down. Raises Problem 409 with names."""
+    drawn = _draw(parts, body, who)
+    blocked = blocked_reasons(drawn.planned.plan)
+    if body.dry_run:
+        return _started(drawn, None, blocked)
+    if blocked and not body.accept_blocked:
+        said = "nothing was started: some hosts are blocked; accept_blocked starts it for the rest"
+        raise conflict("blocked", said, _shown(blocked))
+    parts.note(request, who, "start", body.advisory, body.reason)
+    try:
+        rollout = begin(parts.store, drawn)
+    except (Taken, Conflict) as error:
+        raise conflict("taken", f"nothing was started: {short(str(error))}") from None
+    return _started(drawn, rollout.id, blocked)
+
+
+def _draw(parts: Service, body: StartBody, who: Caller) -> Draw:
+    raw = parts.store.inventory()
+    if raw is None:
+        raise conflict("no_inventory", "there is no inventory; `xenroll inventory apply FILE`")
+    wish = Wish(
+        advisory=body.advisory,
+        fixed_builds=tuple(body.fixed_builds),
+        by=who.name,
+        xen_after=body.xen_after,
+        without_hosts=tuple(body.without_hosts),
+        reason=body.reason,
+    )
+    try:
+        return draw(parts.store.client, load_inventory(raw), wish, parts.look_wait_s)
+    except FleetDoubt as doubt:
+        details = [("fleet", short(line)) for line in doubt.problems[:SHOWN_PROBLEMS]]
+        said = f"nothing was started: {short(doubt.problems[0])}"
+        raise conflict("fleet_doubt", said, details) from None
+    except InventoryError as error:
+        raise conflict("bad_inventory", short(error.problems[0])) from None
+    except PlanBroken as broken:
+        said = f"nothing was started; the checker refuses the plan: {short(str(broken))}"
+        raise Problem(500, "plan_broken", said) from None
+
+
+def _shown(blocked: dict[str, str]) -> list[tuple[str, str]]:
+    return [(host, short(why)) for host, why in sorted(blocked.items())[:SHOWN_PROBLEMS]]
+
+
+def _started(drawn: Draw, rollout_id: str | None, blocked: dict[str, str]) -> Started:
+    summary = drawn.planned.plan.summary
+    return Started(
+        rollout=rollout_id,
+        moves=summary.moves,
+        moves_lower_bound=summary.moves_lower_bound,
+        makespan_s=summary.makespan_s,
+        makespan_lower_bound_s=summary.makespan_lower_bound_s,
+        hosts_rebooted=summary.hosts_rebooted,
+        blocked=blocked,
+    )

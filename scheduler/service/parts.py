@@ -1,0 +1,107 @@
+"""What a request handler works with, and who may call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from scheduler.service.access import Caller, Role, Tokens
+from scheduler.service.audit import Audit, Entry
+from scheduler.service.browser import COOKIE, other_site
+from scheduler.service.feed import Feed
+from scheduler.service.problem import Problem
+from scheduler.service.views import Clock, Views
+from scheduler.store import Store
+
+READING = ("GET", "HEAD")
+MAX_HEADER_CHARS = 4096
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything that a process of the service has; made once, in `app`."""
+
+    store: Store
+    clock: Clock
+    views: Views
+    tokens: Tokens
+    audit: Audit
+    feed: Feed
+    draw: Callable[[int], bytes]  # so many random bytes
+    look_wait_s: float
+
+    def new_id(self) -> str:
+        """An id that nobody has."""
+        return self.draw(12).hex()
+
+    def note(self, request: Request, caller: Caller, action: str, target: str, why: str) -> Entry:
+        """Write a change into the audit trail, before it is made."""
+        entry = Entry(
+            at=self.clock.now(),
+            who=caller.name,
+            role=str(caller.role),
+            action=action,
+            target=target,
+            reason=why,
+            request_id=request.state.request_id,
+        )
+        self.audit.write(entry)
+        return entry
+
+
+def service(request: Request) -> Service:
+    """The service that this request came to."""
+    return cast(Service, request.app.state.service)
+
+
+Parts = Annotated[Service, Depends(service)]
+_bearer = HTTPBearer(auto_error=False, description="A token made by `xenroll token create`.")
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def caller(request: Request, said: _Credentials, parts: Parts) -> Caller:
+    """Who calls: by bearer token; for reading also by the cookie of a logged-in browser.
+
+    Raises Problem 401. A cookie changes nothing here: the pages have forms of their own.
+    """
+    found = None
+    if said is not None:
+        found = parts.tokens.caller(said.credentials[:MAX_HEADER_CHARS], parts.clock.now())
+    elif request.method in READING and not other_site(request):
+        found = browser_session(request, parts)
+    if found is None:
+        why = "this token is unknown, revoked or has ended" if said else "a token is needed"
+        headers = {"WWW-Authenticate": 'Bearer realm="xenroll"'}
+        raise Problem(401, "unauthenticated", why, headers=headers)
+    return found
+
+
+def browser_session(request: Request, parts: Service) -> Caller | None:
+    """Who a browser's cookie stands for."""
+    cookie = request.cookies.get(COOKIE)
+    return parts.tokens.session(cookie, parts.clock.now()) if cookie else None
+
+
+def check_role(who: Caller, needed: Role) -> Caller:
+    """The caller, who may do this. Raises Problem 403 with the role needed."""
+    if not who.role.covers(needed):
+        said = f"this needs the role {needed}; {who.name} has the role {who.role}"
+        raise Problem(403, "forbidden", said, [("role", str(needed))])
+    return who
+
+
+def _at_least(needed: Role) -> Callable[[Caller], Caller]:
+    def check(who: Annotated[Caller, Depends(caller)]) -> Caller:
+        return check_role(who, needed)
+
+    return check
+
+
+Viewer = Annotated[Caller, Depends(_at_least(Role.VIEWER))]
+OnCall = Annotated[Caller, Depends(_at_least(Role.ON_CALL))]
+Security = Annotated[Caller, Depends(_at_least(Role.SECURITY))]
+Admin = Annotated[Caller, Depends(_at_least(Role.ADMIN))]

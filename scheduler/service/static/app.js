@@ -1,0 +1,245 @@
+// Keeps the pages current: the live feed, the grid, the chart, the dialogs. Text from outside only
+// ever becomes textContent, so no name can become markup.
+"use strict";
+
+const REFRESH_MS = 1000;      // at most one refresh of the cards in this time
+const IDLE_REFRESH_MS = 5000; // times go on although nothing happens
+const CHART_MS = 10000;
+const FEED_LINES = 200;
+
+const byId = (id) => document.getElementById(id);
+const rollout = byId("rollout");
+
+function loginPage() {
+  const form = byId("login");
+  if (!form) return;
+  const token = decodeURIComponent(location.hash.slice(1));
+  history.replaceState(null, "", location.pathname + location.search);
+  if (token.startsWith("xr_")) {
+    byId("token").value = token;
+    form.submit();
+    return;
+  }
+  // A link from a chat opens this page although the browser is logged in: go on from here.
+  fetch("/session", { headers: { accept: "application/json" } }).then((answer) => {
+    if (answer.ok) location.replace(form.elements.next.value);
+  });
+}
+
+function dialogs() {
+  document.addEventListener("click", (event) => {
+    const ask = event.target.closest("[data-ask]");
+    if (ask) byId("ask-" + ask.dataset.ask)?.showModal();
+    if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
+  });
+  document.addEventListener("submit", (event) => {
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "1";
+  });
+  window.addEventListener("pageshow", () => {
+    for (const form of document.forms) delete form.dataset.sent;
+  });
+}
+
+function gridKeys(grid) {
+  const squares = () => [...grid.querySelectorAll(".sq")];
+  const first = grid.querySelector(".sq");
+  if (first) first.tabIndex = 0;
+  const say = (square) => { byId("pointed").textContent = square.getAttribute("aria-label"); };
+  grid.addEventListener("pointerover", (event) => {
+    if (event.target.matches(".sq")) say(event.target);
+  });
+  grid.addEventListener("focusin", (event) => {
+    if (event.target.matches(".sq")) say(event.target);
+  });
+  grid.addEventListener("keydown", (event) => {
+    const all = squares();
+    const at = all.indexOf(document.activeElement);
+    if (at < 0) return;
+    const to = neighbour(all, at, event.key);
+    if (to === undefined) return;
+    event.preventDefault();
+    all[at].tabIndex = -1;
+    to.tabIndex = 0;
+    to.focus();
+  });
+}
+
+function neighbour(all, at, key) {
+  if (key === "ArrowRight") return all[at + 1];
+  if (key === "ArrowLeft") return all[at - 1];
+  if (key === "Home") return all[0];
+  if (key === "End") return all[all.length - 1];
+  if (key !== "ArrowDown" && key !== "ArrowUp") return undefined;
+  const here = all[at].getBoundingClientRect();
+  const below = key === "ArrowDown";
+  const others = (below ? all.slice(at + 1) : all.slice(0, at).reverse());
+  return others.find((one) => {
+    const box = one.getBoundingClientRect();
+    const away = below ? box.top > here.top + 4 : box.top < here.top - 4;
+    return away && Math.abs(box.left - here.left) < here.width;
+  });
+}
+
+function paintGrid(said) {
+  if (String(said.generation) !== rollout.dataset.generation) {
+    location.reload(); // a new plan has other waves
+    return;
+  }
+  const squares = byId("grid").querySelectorAll(".sq");
+  let place = 0;
+  for (let n = 0; n < said.letters.length; n++) {
+    const silent = said.letters[n] === "~";
+    if (silent) n++;
+    const look = "sq s-" + said.letters[n] + (silent ? " silent" : "");
+    const square = squares[place++];
+    if (square && square.className !== look) {
+      square.className = look;
+      relabel(square, said.letters[n]);
+    }
+  }
+  for (const wave of byId("grid").querySelectorAll(".wave")) {
+    wave.classList.toggle("busy", said.busy.includes(Number(wave.dataset.wave)));
+  }
+  for (const count of document.querySelectorAll("[data-count]")) {
+    count.textContent = said.counts[count.dataset.count] ?? 0;
+  }
+}
+
+const MEANING = { w: "waiting its turn", d: "closed, being emptied", r: "rebooting",
+  f: "fixed, used again", b: "blocked", o: "opened again by an abort", u: "needs no reboot" };
+
+function relabel(square, letter) {
+  const name = decodeURIComponent(square.getAttribute("href").slice("/hosts/".length));
+  const label = name + ": " + MEANING[letter];
+  square.title = label;
+  square.setAttribute("aria-label", label);
+}
+
+function getJson(path) {
+  return fetch(path, { headers: { accept: "application/json" } }).then((answer) => {
+    if (answer.status === 401) location.reload();
+    return answer.ok ? answer.json() : Promise.reject(new Error(path + ": " + answer.status));
+  });
+}
+
+// The chart: what was, and from now on the two straight lines to the forecast's ends.
+let chart = null;
+
+function chartData(curve) {
+  const last = curve.points[curve.points.length - 1];
+  const ends = [curve.left_p50_s, curve.left_p90_s].map((s) => (s ? last.at_s + s : null));
+  const times = curve.points.map((p) => p.at_s);
+  for (const end of [...new Set(ends)]) if (end) times.push(end);
+  times.sort((a, b) => a - b);
+  const till = (end) => times.map((at) => {
+    if (!end || at < last.at_s || at > end) return null;
+    return last.hosts * (1 - (at - last.at_s) / (end - last.at_s));
+  });
+  const past = (key) => {
+    const known = new Map(curve.points.map((p) => [p.at_s, p[key]]));
+    return times.map((at) => known.get(at) ?? null);
+  };
+  return [times, past("hosts"), till(ends[0]), till(ends[1]),
+    curve.knows_guests ? past("guests") : times.map(() => null)];
+}
+
+function chartOptions(box, knowsGuests) {
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
+  const steps = uPlot.paths.stepped({ align: 1 });
+  return {
+    width: box.clientWidth, height: 280,
+    scales: { y: { range: (_, low, high) => [0, Math.max(1, high)] }, g: { range: (_, low, high) => [0, Math.max(1, high)] } },
+    axes: [axis, { ...axis, label: "hosts", size: 54, labelSize: 20 },
+      { ...axis, label: "guests", scale: "g", side: 1, grid: { show: false }, show: knowsGuests, size: 60, labelSize: 20 }],
+    series: [{},
+      { label: "hosts", stroke: colour("--blocked"), width: 2, paths: steps, fill: colour("--bad-soft"), points: { show: false } },
+      { label: "forecast", stroke: colour("--draining"), width: 2, dash: [6, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
+      { label: "nine in ten", stroke: colour("--draining"), width: 1, dash: [2, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
+      { label: "guests", scale: "g", show: knowsGuests, stroke: colour("--rebooting"), width: 1.5, paths: steps, points: { show: false } }],
+    legend: { live: true },
+  };
+}
+
+function drawChart(curve) {
+  const box = byId("burn");
+  const data = chartData(curve);
+  if (chart) chart.destroy();
+  chart = new uPlot(chartOptions(box, curve.knows_guests), data, box);
+  const last = curve.points[curve.points.length - 1];
+  const clock = (s) => new Date((last.at_s + s) * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+  let words = last.hosts + " hosts" + (curve.knows_guests ? " and " + last.guests + " guests" : "") + " are exposed";
+  if (curve.left_p50_s) words += "; at this pace none at " + clock(curve.left_p50_s);
+  if (curve.left_p90_s) words += ", nine in ten by " + clock(curve.left_p90_s);
+  byId("burn-words").textContent = words + ".";
+}
+
+function addToFeed(said) {
+  const line = document.createElement("li");
+  const happening = said.happening;
+  line.className = "new k-" + happening.kind.replace(/[^a-z_]/g, "");
+  const time = document.createElement("time");
+  time.dateTime = happening.at;
+  time.textContent = happening.at.slice(11, 19);
+  const kind = document.createElement("span");
+  kind.className = "kind";
+  kind.textContent = printable(happening.kind);
+  const text = document.createElement("span");
+  text.className = "text";
+  text.textContent = printable(happening.text);
+  line.append(time, kind, text);
+  const feed = byId("feed");
+  feed.prepend(line);
+  while (feed.children.length > FEED_LINES) feed.lastChild.remove();
+}
+
+const printable = (text) => text.slice(0, 500)
+  .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => "\\x" + c.codePointAt(0).toString(16).padStart(2, "0"));
+
+function follow() {
+  const path = "/rollouts/" + encodeURIComponent(rollout.dataset.rollout);
+  const api = "/api/v1/rollouts/" + encodeURIComponent(rollout.dataset.rollout);
+  let due = null, cards = Date.now(), charted = 0;
+  const refresh = () => {
+    due = null;
+    cards = Date.now();
+    htmx.trigger("#live", "refresh");
+    getJson(path + "/grid").then(paintGrid).catch(report);
+    if (cards - charted >= CHART_MS) draw();
+  };
+  const draw = () => {
+    charted = Date.now();
+    getJson(api + "/exposure").then(drawChart).catch(report);
+  };
+  const soon = () => { due ??= setTimeout(refresh, Math.max(0, REFRESH_MS - (Date.now() - cards))); };
+  const report = () => linkIs("down", "no answer: what you see may be old");
+  draw();
+  const feed = new EventSource("/api/v1/events?rollout=" + encodeURIComponent(rollout.dataset.rollout)
+    + "&since=" + encodeURIComponent(rollout.dataset.since));
+  feed.onopen = () => { linkIs("up", "live"); soon(); };
+  feed.onerror = () => linkIs("down", "connection lost, trying again: what you see may be old");
+  feed.addEventListener("happening", (event) => { addToFeed(JSON.parse(event.data)); soon(); });
+  setInterval(() => { if (!document.hidden && rollout.dataset.ended === "0") soon(); }, IDLE_REFRESH_MS);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  let wide = byId("burn").clientWidth;
+  window.addEventListener("resize", () => {
+    if (chart && byId("burn").clientWidth !== wide) {
+      wide = byId("burn").clientWidth;
+      chart.setSize({ width: wide, height: 280 });
+    }
+  });
+}
+
+function linkIs(look, words) {
+  const link = byId("link");
+  if (link.textContent !== words) link.textContent = words;
+  link.className = "link " + look;
+}
+
+loginPage();
+dialogs();
+if (rollout) {
+  gridKeys(byId("grid"));
+  follow();
+}

@@ -1,0 +1,182 @@
+"""What the service shows, read from the store at most once a second however many people look.
+
+A view is never changed once it is handed out: a reader on another thread can keep it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agents.wire import GuestSeen, Report
+from scheduler.book import Book
+from scheduler.desk import Desk
+from scheduler.inventory import Inventory, InventoryError, load_inventory
+from scheduler.progress import Progress, progress
+from scheduler.service.exposure import Curve, curve, guests_at_start
+from scheduler.service.fresh import Fresh
+from scheduler.store import NoRollout, Store
+
+KEPT_ROLLOUTS = 32
+STALE_AFTER_S = 60.0
+
+
+class Clock(Protocol):
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        """The time of day, with its zone."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+
+@dataclass(frozen=True)
+class RolloutView:
+    """A rollout at one version. `book` is only read."""
+
+    book: Book
+    progress: Progress
+    curve: Curve
+    blocked: dict[str, list[tuple[str, str]]]  # host -> (guest or "", why), by the newest plan
+    at: datetime
+
+
+@dataclass(frozen=True)
+class FleetView:
+    """The hosts' newest reports, and which host shows which guest."""
+
+    inventory: Inventory
+    hosts: tuple[str, ...]
+    reports: dict[str, Report]
+    trouble: dict[str, str]  # host -> why its report is no ground for anything
+    guests: tuple[tuple[str, GuestSeen], ...]  # (host, guest), by guest's name
+    where: dict[str, tuple[int, ...]]  # guest's name -> places in `guests`
+    owners: dict[str, str]  # host -> the rollout that may touch it
+    guest_owners: dict[str, str]  # guest -> its owner, where the inventory names one
+
+    def owner_of(self, guest: str) -> str:
+        """Who is asked about a guest; empty where the inventory does not say."""
+        return self.guest_owners.get(guest, "")
+
+
+class Views:
+    """Hands out views; safe to call from any thread."""
+
+    def __init__(self, store: Store, clock: Clock, max_age_s: float = 1.0) -> None:
+        self._store = store
+        self._clock = clock
+        self._max_age_s = max_age_s
+        self._lock = threading.Lock()
+        self._rollouts: dict[str, Fresh[RolloutView]] = {}
+        self._fleet = Fresh(_FleetReader(store, clock).read, clock.monotonic, max_age_s)
+
+    def fleet(self) -> FleetView:
+        """The fleet as it was reported last. Without an inventory it has no hosts."""
+        return self._fleet.get()
+
+    def rollout(self, rollout_id: str) -> RolloutView:
+        """One rollout. Raises NoRollout."""
+        return self._kept(rollout_id).get()
+
+    def _kept(self, rollout_id: str) -> Fresh[RolloutView]:
+        with self._lock:
+            kept = self._rollouts.pop(rollout_id, None)
+            if kept is None:
+                if rollout_id not in self._store.ids():
+                    raise NoRollout(rollout_id)
+                kept = Fresh(self._reader(rollout_id), self._clock.monotonic, self._max_age_s)
+            self._rollouts[rollout_id] = kept  # the newest asked for is last
+            while len(self._rollouts) > KEPT_ROLLOUTS:
+                del self._rollouts[next(iter(self._rollouts))]
+        return kept
+
+    def _reader(self, rollout_id: str) -> Callable[[RolloutView | None], RolloutView]:
+        at_start: list[dict[str, str]] = []
+
+        def read(before: RolloutView | None) -> RolloutView:
+            now = self._clock.now()
+            book = before.book if before else None
+            if book is None or self._store.head(rollout_id).version != book.rollout.version:
+                book = self._store.book(rollout_id)
+            if not at_start:
+                at_start.append(guests_at_start(self._store.fleet_document(rollout_id, 1)))
+            if before and before.book.rollout.generation == book.rollout.generation:
+                blocked = before.blocked
+            else:
+                plan = self._store.plan_document(rollout_id, book.rollout.generation)
+                blocked = blocked_by(plan)
+            shown = progress(book, now)
+            return RolloutView(book, shown, curve(book, at_start[0], now), blocked, now)
+
+        return read
+
+
+def blocked_by(plan: bytes | None) -> dict[str, list[tuple[str, str]]]:
+    """Why a plan leaves hosts out: host -> (guest or "", reason)."""
+    rows = json.loads(plan)["blocked"] if plan else []
+    return {
+        row["host"]: [(why["guest"] or "", why["reason"]) for why in row["reasons"]] for row in rows
+    }
+
+
+class _FleetReader:
+    """Reads reports through a Desk, and takes up a new inventory when there is one."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._desk = Desk(store.client, Inventory(), clock.monotonic, STALE_AFTER_S)
+        self._raw: bytes | None = None
+        self._inventory = Inventory()
+
+    def read(self, before: FleetView | None) -> FleetView:
+        """The newest view; the old one where nothing has changed."""
+        raw = self._store.inventory()
+        if raw != self._raw:
+            self._take(raw)
+            before = None
+        changed = self._desk.refresh()
+        owners = self._store.owners()
+        if before is not None and not changed and owners == before.owners:
+            return before
+        return self._view(owners)
+
+    def _take(self, raw: bytes | None) -> None:
+        try:
+            self._inventory = load_inventory(raw) if raw else Inventory()
+        except InventoryError:
+            # `xenroll inventory apply` refuses such a one; who wrote it past that sees no hosts.
+            self._inventory = Inventory()
+        self._desk.take_inventory(self._inventory)
+        self._raw = raw
+
+    def _view(self, owners: dict[str, str]) -> FleetView:
+        hosts = tuple(sorted(self._desk.hosts))
+        reports = {host: report for host in hosts if (report := self._desk.newest(host))}
+        pairs = ((host, guest) for host, report in reports.items() for guest in report.guests)
+        guests = tuple(sorted(pairs, key=lambda pair: (pair[1].name, pair[0])))
+        where: dict[str, list[int]] = defaultdict(list)
+        for place, (_, guest) in enumerate(guests):
+            where[guest.name].append(place)
+        return FleetView(
+            inventory=self._inventory,
+            hosts=hosts,
+            reports=reports,
+            trouble={host: why for host in hosts if (why := self._trouble(host, reports))},
+            guests=guests,
+            where={name: tuple(places) for name, places in where.items()},
+            owners=owners,
+            guest_owners={g.name: g.owner for g in self._inventory.guests if g.owner},
+        )
+
+    def _trouble(self, host: str, reports: dict[str, Report]) -> str:
+        said = self._desk.report(host)
+        known = reports.get(host)
+        if isinstance(said, str) and (known is None or known.trouble or "cannot be read" in said):
+            return said
+        return ""

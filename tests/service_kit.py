@@ -1,0 +1,126 @@
+"""The service on a port of its own, in front of a fleet in virtual time."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import redis
+import uvicorn
+
+from planner.fleet import Fleet
+from scheduler.fleet_view import Scope
+from scheduler.launch import Draw, Wish, begin
+from scheduler.planning import plan_fleet
+from scheduler.rollout import Rollout
+from scheduler.service.access import Role
+from scheduler.service.app import make_app, make_service
+from scheduler.service.parts import Service
+from tests.make import fleet, guest, host
+from tests.redis_fleet import RedisFleet
+from tests.sim import NEW
+
+REASON = {"reason": "a test of the service"}
+_keys = itertools.count()
+
+
+def small_fleet() -> Fleet:
+    """Four hosts with eight guests, and one guest that is restarted with its host."""
+    hosts = [host(f"h{n}", gib=16) for n in range(4)]
+    guests = [
+        guest(f"g{n}", f"h{n % 4}", gib=2, guest_class="pvh linux-6.1 x86_64") for n in range(8)
+    ]
+    guests += [guest("p0", "h0", gib=1, evacuation="restart")]
+    return fleet(hosts, guests, canary_hosts=1, gates="canary")
+
+
+def begun(played: RedisFleet, advisory: str = "XSA-1") -> Rollout:
+    """Start a rollout with the fleet's document, as `xenroll rollout start` does."""
+    played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
+    played.publish()
+    reports = [played.sim.report_of(one) for one in played.sim.hosts.values()]
+    scope, now = Scope((NEW,), played.sim.fleet.policy), played.clock.now()
+    planned, document = plan_fleet(reports, played.sim.inventory, scope, now)
+    wish = Wish(advisory, (NEW,), "security")
+    return begin(played.store, Draw(wish, planned, document, now))
+
+
+@dataclass
+class Served:
+    """A running service, and how to call it."""
+
+    url: str
+    service: Service
+    played: RedisFleet
+    tokens: dict[Role, str] = field(default_factory=dict)
+
+    def token(self, role: Role, days: float = 1.0) -> str:
+        """A token of this role, named after it."""
+        now = self.played.clock.now()
+        until = now + timedelta(days=days)
+        return self.service.tokens.create(f"t-{role}", role, "test", now, until)
+
+    def client(self, role: Role | None = Role.VIEWER, **headers: str) -> httpx.Client:
+        """A program that calls the API; None: without a token."""
+        if role is not None:
+            headers["Authorization"] = f"Bearer {self.tokens[role]}"
+        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
+
+    def get(self, path: str, role: Role | None = Role.VIEWER, **query: Any) -> httpx.Response:
+        """One reading call."""
+        with self.client(role) as client:
+            return client.get(path, params=query or None)
+
+    def post(
+        self,
+        path: str,
+        body: Any = None,
+        role: Role | None = Role.ON_CALL,
+        key: str | None = None,
+        **headers: str,
+    ) -> httpx.Response:
+        """One changing call, with a reason and a fresh key unless told otherwise."""
+        headers["Idempotency-Key"] = key or f"test-key-{next(_keys)}"
+        with self.client(role, **headers) as client:
+            return client.post(path, json=REASON if body is None else body)
+
+
+@contextmanager
+def served(
+    client: redis.Redis, played: RedisFleet, max_age_s: float = 0.0, log: list[str] | None = None
+) -> Iterator[Served]:
+    """The service on a free port, until the end of the block; a healthy one logs nothing."""
+    healthy, log = log is None, [] if log is None else log
+    service = make_service(
+        played.store, played.clock, os.urandom, log.append, look_wait_s=5.0, max_age_s=max_age_s
+    )
+    config = uvicorn.Config(
+        make_app(service),
+        port=0,
+        log_level="error",
+        timeout_graceful_shutdown=2,
+        lifespan="on",
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="service")
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the service ended at once"
+            thread.join(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        running = Served(f"http://127.0.0.1:{port}", service, played)
+        running.tokens = {role: running.token(role) for role in Role}
+        yield running
+    finally:
+        server.should_exit = True
+        thread.join()
+        assert not healthy or log == []

@@ -1,0 +1,94 @@
+"""`make screenshots`: the dashboard's pages, of a rollout of the demo's fleet half way through.
+
+python -m tests.service_screens FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import redis
+
+from planner.fleet import load_fleet
+from scheduler.embedded import EmbeddedServer
+from scheduler.service.access import Role
+from tests.service_browser import DESK, PHONE, Browser, BusyFleet, browser
+from tests.service_kit import begun, served
+
+FLEET = Path(__file__).resolve().parent.parent / "deploy" / "examples" / "demo-fleet.json"
+ROUNDS = 150
+FRAGILE = "pv linux-3.10 i386"
+
+
+def half_way(client: redis.Redis) -> BusyFleet:
+    """The demo's fleet with a third of its hosts done, one guest crashed and one that refuses."""
+    fleet = load_fleet(FLEET.read_bytes())
+    fragile = [guest.name for guest in fleet.guests if guest.guest_class == FRAGILE]
+    plain = [guest.name for guest in fleet.guests if guest.guest_class != FRAGILE]
+    faults = {fragile[0]: "crashes", fragile[1]: "crashes", plain[7]: "refuses"}
+    played = BusyFleet(client, fleet, faults=faults)
+    owned = [
+        entry.model_copy(
+            update={"owner": f"team-{entry.name.split('-')[1].rstrip('0123456789ab')}"}
+        )
+        for entry in played.sim.inventory.guests
+    ]
+    played.sim.inventory = played.sim.inventory.model_copy(update={"guests": tuple(owned)})
+    begun(played, "XSA-469")
+    return played
+
+
+def take(page: Browser, folder: Path) -> None:
+    """Every page, on a desk and on a phone."""
+    for scheme in ("dark", "light"):
+        page.scheme(scheme)
+        page.size(*DESK)
+        page.open("/rollouts/xsa-469")
+        page.live()
+        page.wait(lambda: page.all("#burn canvas"))
+        page.shot(folder / f"overview-{scheme}.png")
+    page.run("document.querySelector('#h-moving').scrollIntoView()")
+    page.shot(folder / "overview-cards.png")
+    page.scheme("dark")
+    page.size(*PHONE)
+    page.open("/rollouts/xsa-469")
+    page.live()
+    page.shot(folder / "phone.png")
+    page.find("#do-pause").click()
+    page.shot(folder / "phone-pause.png")
+    page.size(*DESK)
+    for name, path in (
+        ("plan", "/rollouts/xsa-469/plan"),
+        ("host", "/hosts/north-03"),
+        ("hosts", "/hosts"),
+        ("login", "/login"),
+    ):
+        if name == "login":
+            page.driver.delete_all_cookies()
+        page.open(path)
+        page.shot(folder / f"{name}.png")
+
+
+def main(folder: Path) -> None:
+    """Take them all."""
+    with tempfile.TemporaryDirectory() as scratch:
+        server = EmbeddedServer(Path(scratch) / "data")
+        server.start()
+        try:
+            with redis.Redis.from_url(server.url) as client:
+                played = half_way(client)
+                controller = played.controller()
+                for _ in range(ROUNDS):
+                    played.round(controller)
+                with served(client, played) as running, browser(running, Path(scratch)) as page:
+                    page.log_in(Role.ON_CALL)
+                    take(page, folder)
+                    print("\n".join([*page.complaints(), *page.other_origins()]))
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

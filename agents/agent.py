@@ -18,9 +18,10 @@ from agents import steprun
 from agents.client import impatient, patient
 from agents.crew import Crew
 from agents.journal import Journal, JournalError
+from agents.keys import SETTLED, keys
 from agents.look import Looker, Question
 from agents.settings import Settings
-from agents.wire import Report, keys
+from agents.wire import Report
 from agents.worker import work
 
 log = logging.getLogger("agent")
@@ -86,21 +87,32 @@ class Agent:
         wanted = self.client.get(keys.look(host))
         orders = self.client.hkeys(keys.orders(host))
         assert isinstance(orders, list)
-        ordered = frozenset(one.decode() if isinstance(one, bytes) else one for one in orders)
+        ordered = frozenset(map(as_text, orders))
         self.sequence += 1
         report = self.looker.look(
             Question(
                 agent_id=self.agent_id,
                 sequence=self.sequence,
-                answers=int(wanted) if isinstance(wanted, bytes | str) else 0,
+                answers=int(wanted) if isinstance(wanted, bytes | str) and wanted.isdigit() else 0,
                 ordered=ordered,
                 taken_at=datetime.now(UTC),
                 clock_s=time.monotonic(),
             )
         )
         self.client.set(keys.report(host), report.model_dump_json())
+        self._settle_claims(report)
         self._say_trouble(report)
         self._prune(ordered)
+
+    def _settle_claims(self, report: Report) -> None:
+        """For jobs that were killed between a start and telling so: a pause waits for claims."""
+        key = keys.claims(self.settings.host)
+        claims = self.client.hgetall(key)
+        assert isinstance(claims, dict)
+        open_ids = {as_text(one) for one, value in claims.items() if as_text(value) != SETTLED}
+        known = open_ids & {attempt.attempt_id for attempt in report.attempts}
+        if known:
+            self.client.hset(key, mapping=dict.fromkeys(known, SETTLED))
 
     def _say_trouble(self, report: Report) -> None:
         self._say("trouble", "; ".join(report.trouble))
@@ -143,6 +155,11 @@ class Agent:
                 time.sleep(seconds)
         finally:
             self.waiting = False
+
+
+def as_text(raw: bytes | str) -> str:
+    """A reply of the server; a foreign writer's bytes must not end the agent."""
+    return raw if isinstance(raw, str) else raw.decode(errors="replace")
 
 
 def own_state(state_dir: Path) -> int:

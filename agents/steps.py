@@ -19,9 +19,10 @@ from pydantic import ValidationError
 
 from agents import host_files, journal, steprun
 from agents.journal import Journal
+from agents.keys import CLAIM_LUA, SETTLED, keys
 from agents.prepare import Refusal, Work, prepare
 from agents.settings import Settings
-from agents.wire import CLAIM_LUA, SETTLED, AttemptState, Kind, Order, RefusalCode, keys
+from agents.wire import AttemptState, Kind, Order, RefusalCode
 
 CLAIM = "local KEYS = {ARGV[4], ARGV[5], KEYS[1]}\n" + CLAIM_LUA
 """Only the key that is written is named as such: a host may read the other two, not write them,

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from types import FrameType
 from typing import Any, ClassVar
 
 import redis
 from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.worker.base import WorkerStatus
 
 from agents import host_files
 from agents.host_files import FileError
 from agents.journal import JournalError
+from agents.keys import JOB_FUNCTION, host_slug, queue_name
 from agents.settings import Settings
 from agents.steps import Context, OrderError, run_step
-from agents.wire import JOB_FUNCTION, host_slug, queue_name
 
 log = logging.getLogger("agent.step")
 
@@ -31,6 +34,7 @@ WORKER_TTL_S = 60
 MAINTENANCE_S = 30
 MONITORING_S = 10
 RESULT_TTL_S = 3600
+FAREWELL_S = 5.0
 
 
 class NotAllowed(Exception):
@@ -79,6 +83,14 @@ class SafeWorker(Worker):
     job_class = AllowJob
     queue_class = AllowQueue
     log_result_lifespan = False
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """An idle worker ends soon, even if its farewell cannot be told because Redis is away."""
+        if self.get_state() != WorkerStatus.BUSY:
+            farewell = threading.Timer(FAREWELL_S, os._exit, (0,))
+            farewell.daemon = True
+            farewell.start()
+        super().request_stop(signum, frame)
 
     def subscribe(self) -> None:
         """No channel, and one connection less for each worker."""

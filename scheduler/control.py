@@ -14,8 +14,9 @@ from typing import Protocol
 
 import redis
 
+from agents.keys import keys
 from agents.settle import Outcome, Verdict
-from agents.wire import Attempt, AttemptState, Order, Report, Wanted, keys
+from agents.wire import Attempt, AttemptState, Order, Report, Wanted
 from planner.fleet import Policy
 from scheduler import jobs
 from scheduler.advance import (

@@ -13,7 +13,8 @@ from typing import cast
 import redis
 from pydantic import ValidationError
 
-from agents.wire import Attempt, Report, keys
+from agents.keys import keys
+from agents.wire import Attempt, Report
 from scheduler.inventory import Inventory
 
 CHUNK = 500

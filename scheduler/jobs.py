@@ -14,7 +14,8 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from agents.wire import JOB_FUNCTION, Order, job_id, queue_name
+from agents.keys import JOB_FUNCTION, job_id, queue_name
+from agents.wire import Order
 
 SENT_AGAIN = frozenset(
     {JobStatus.FAILED, JobStatus.FINISHED, JobStatus.STOPPED, JobStatus.CANCELED}

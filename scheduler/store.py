@@ -8,7 +8,7 @@
 | `xr:rollout:ID:steps`, `:hosts`, `:guests` | hashes: name -> record, JSON |
 | `xr:rollout:ID:events` | stream of happenings |
 | `xr:rollout:ID:fleet:G`, `:plan:G` | the documents of plan generation G |
-| `xr:control:ID` | what people want (`agents.wire.keys.control`); hosts obey it at once |
+| `xr:control:ID` | what people want (`agents.keys.keys.control`); hosts obey it at once |
 | `xr:owner` | hash: host -> the rollout that may touch it |
 | `xr:inventory` | the inventory's document |
 | `xr:advisories` | hash: id -> advisory |
@@ -24,7 +24,8 @@ from typing import Any, TypeVar, cast
 import redis
 from pydantic import BaseModel
 
-from agents.wire import SETTLED, Wanted, keys
+from agents.keys import SETTLED, keys
+from agents.wire import Wanted
 from planner.plan import plan_json
 from scheduler.advisory import Advisory
 from scheduler.book import Book

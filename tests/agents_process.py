@@ -16,7 +16,8 @@ from rq.exceptions import DuplicateJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from agents.wire import JOB_FUNCTION, Attempt, Order, Report, job_id, keys, queue_name
+from agents.keys import JOB_FUNCTION, job_id, keys, queue_name
+from agents.wire import Attempt, Order, Report
 from tests.agents_dom0 import Dom0
 
 

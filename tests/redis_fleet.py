@@ -7,7 +7,8 @@ from typing import cast
 
 import redis
 
-from agents.wire import CLAIM_LUA, AttemptState, Order, RefusalCode, Wanted, keys
+from agents.keys import CLAIM_LUA, keys
+from agents.wire import AttemptState, Order, RefusalCode, Wanted
 from planner.fleet import Fleet
 from scheduler.control import Controller, Parts
 from scheduler.launch import Draw, Wish, begin

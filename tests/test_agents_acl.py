@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import redis
 
+from agents.keys import host_slug, keys, queue_name
 from agents.steps import CLAIM
-from agents.wire import host_slug, keys, queue_name
 from scheduler.embedded import EmbeddedServer
 from tests.agents_dom0 import Dom0
 from tests.agents_kit import domain, order

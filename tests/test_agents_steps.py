@@ -11,10 +11,10 @@ import redis
 
 from agents import steps
 from agents.journal import Journal
+from agents.keys import SETTLED, keys
 from agents.prepare import prepare
 from agents.steps import Context, OrderError, run_step
 from agents.wire import (
-    SETTLED,
     Attempt,
     AttemptState,
     Kind,
@@ -22,7 +22,6 @@ from agents.wire import (
     Order,
     RefusalCode,
     Wanted,
-    keys,
 )
 from tests.agents_dom0 import BOOT_ID, Dom0, config
 from tests.agents_kit import DYING, NOON, OTHER_UUID, PAUSED, SUSPENDED, UUID, domain, order

@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 
 from agents import crew
 from agents.client import patient
-from agents.wire import JOB_FUNCTION, host_slug, job_id, keys, queue_name
+from agents.keys import JOB_FUNCTION, host_slug, job_id, keys, queue_name
 from agents.worker import make_worker, worker_name
 from tests.agents_dom0 import BOOT_ID, Dom0
 from tests.agents_kit import domain, order

@@ -10,7 +10,8 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from agents.wire import Wanted, keys, queue_name
+from agents.keys import keys, queue_name
+from agents.wire import Wanted
 from scheduler.limits import Limits
 from scheduler.rollout import HostState, RolloutState, Step
 from scheduler.store import Conflict, NoRollout, Store, Taken

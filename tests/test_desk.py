@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from agents.wire import Report, keys
+from agents.keys import keys
+from agents.wire import Report
 from scheduler.desk import MAX_REPORT_BYTES, Desk
 from scheduler.inventory import HostEntry, Inventory
 from tests.make import fleet, guest, host

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import sys
 
-from agents.wire import host_slug
+from agents.keys import host_slug
 
 OWN = """
 xr:host:{slug}:*

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 
 import redis
 
-from agents.wire import Report, keys
+from agents.keys import keys
+from agents.wire import Report
 from planner.fleet import Fleet
 from scheduler.demo.family import descendants
 from scheduler.demo.layout import Pace, Places, write_agent_settings

@@ -1,0 +1,92 @@
+"""Names in Redis, and the two scripts that decide whether an attempt may start."""
+
+from __future__ import annotations
+
+import re
+
+
+def host_slug(host: str) -> str:
+    """A host's name in the letters that RQ allows, without `-`, and never equal for two hosts."""
+    return re.sub(r"[^A-Za-z0-9]", lambda m: f"_{ord(m.group()):02x}_", host)
+
+
+def queue_name(host: str) -> str:
+    """The RQ queue that this host's workers, and nobody else, listen on."""
+    return f"host-{host_slug(host)}"
+
+
+def job_id(host: str, attempt_id: str) -> str:
+    """The RQ job of an attempt; it starts with the host so that its Redis user can be fenced."""
+    return f"{host_slug(host)}-{attempt_id}"
+
+
+JOB_FUNCTION = "step.run"
+"""The only function that a job may name; its one argument is the attempt's id."""
+
+
+class keys:
+    """Names of Redis keys. A host writes `report`, `wake` and `claims`; it reads the others."""
+
+    hosts = "xr:hosts"  # hash: host -> {"address": …}; written when a host is enrolled
+
+    @staticmethod
+    def report(host: str) -> str:
+        """String: the host's newest Report."""
+        return f"xr:host:{host_slug(host)}:report"
+
+    @staticmethod
+    def wake(host: str) -> str:
+        """List: an element makes the agent look at once."""
+        return f"xr:host:{host_slug(host)}:wake"
+
+    @staticmethod
+    def claims(host: str) -> str:
+        """Hash: attempt id -> time; set atomically with the last look at the control record.
+
+        The value becomes `SETTLED` as soon as the host knows whether the attempt has started.
+        """
+        return f"xr:host:{host_slug(host)}:claims"
+
+    @staticmethod
+    def orders(host: str) -> str:
+        """Hash: attempt id -> Order; an attempt whose order is gone never starts."""
+        return f"xr:order:{host_slug(host)}:orders"
+
+    @staticmethod
+    def look(host: str) -> str:
+        """Number: how many looks the controller has wanted; a Report says which it answers."""
+        return f"xr:order:{host_slug(host)}:look"
+
+    @staticmethod
+    def control(rollout_id: str) -> str:
+        """Hash: `wanted`, `epoch`, `by`, `reason`, `at`."""
+        return f"xr:control:{rollout_id}"
+
+
+CLAIM_LUA = """
+-- KEYS: control, orders, claims.  ARGV: attempt id, epoch, time.
+-- One atomic answer to "may this attempt start now?"; pause and abort act from this very moment.
+-- After an abort only what brings guests back may start: the abort raised the epoch, so such an
+-- order was given knowing of it.
+local wanted = redis.call('HGET', KEYS[1], 'wanted')
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch or tonumber(ARGV[2]) ~= tonumber(epoch) then return 'stale' end
+local order = redis.call('HGET', KEYS[2], ARGV[1])
+if not order then return 'revoked' end
+if wanted == 'pause' then return 'paused' end
+local kind = cjson.decode(order)['kind']
+local brings_back = kind == 'start' or kind == 'mend'
+if wanted ~= 'run' and not (wanted == 'abort' and brings_back) then return 'aborted' end
+redis.call('HSETNX', KEYS[3], ARGV[1], ARGV[3])
+return 'run'
+"""
+
+SETTLED = "settled"
+"""A claim's value once its attempt has started or was refused: a pause need not wait for it."""
+
+REVOKE_LUA = """
+-- KEYS: orders, claims.  ARGV: attempt id.  Takes an order back unless a host has claimed it.
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 'claimed' end
+redis.call('HDEL', KEYS[1], ARGV[1])
+return 'revoked'
+"""

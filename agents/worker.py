@@ -90,7 +90,7 @@ class SafeWorker(Worker):
             farewell = threading.Timer(FAREWELL_S, os._exit, (0,))
             farewell.daemon = True
             farewell.start()
-        super().request_stop(signum, frame)
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def subscribe(self) -> None:
         """No channel, and one connection less for each worker."""

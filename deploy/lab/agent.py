@@ -9,6 +9,9 @@ from deploy.lab.layout import PROJECT
 from deploy.lab.tools import run
 
 VENV = "/opt/xenroll"
+# What the dependencies ask for on Debian 12's Python 3.11.2 alone: pip, which decides by the Python
+# it runs under, does not see it from a newer one.
+FOR_DEBIAN_PYTHON = ("async-timeout",)
 
 
 def inputs() -> list[str | Path]:
@@ -18,7 +21,7 @@ def inputs() -> list[str | Path]:
 
 def _dependencies() -> list[str]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    return [str(item) for item in project["dependencies"]]
+    return [*(str(item) for item in project["dependencies"]), *FOR_DEBIAN_PYTHON]
 
 
 def install(root: Path, folder: Path, log: Path) -> None:
@@ -33,5 +36,6 @@ def install(root: Path, folder: Path, log: Path) -> None:
     run(["chroot", str(root), "python3", "-m", "venv", VENV], log)
     run(["chroot", str(root), f"{VENV}/bin/pip", "install", "-q", "--no-index", "--no-deps",
          *names], log)  # fmt: skip
+    run(["chroot", str(root), f"{VENV}/bin/pip", "check"], log)
     shutil.rmtree(inside)
     shutil.rmtree(wheels)

@@ -13,6 +13,7 @@ from deploy.lab.images import images
 from deploy.lab.lab import Lab, opened, up
 from deploy.lab.layout import REDIS_PORT, Layout, layout_from
 from deploy.lab.qemu import Size
+from deploy.lab.xenbuild import xen_with_shadow_paging
 
 Command = Callable[[Layout, argparse.Namespace], int]
 
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("build", "build the images that are missing, start nothing", _build)
     _add_up(add)
+    add("build-xen", "rebuild Debian's Xen with shadow paging, for PV guests", _build_xen)
     add("down", "end everything that the lab started", _down)
     add("status", "what is on, what is cut, how to reach it", _status)
     add("ssh", "run a command in a host's dom0", _ssh, "host").add_argument(
@@ -67,6 +69,7 @@ def _add_up(add: Callable[..., argparse.ArgumentParser]) -> None:
     one = add("up", "build what is missing, then start hosts on fresh disks", _up)
     one.add_argument("hosts", nargs="*", metavar="HOST", help="which ones (default: all)")
     one.add_argument("--memory-mib", type=int, default=size.memory_mib, help="of each host")
+    one.add_argument("--shadow-paging", action="store_true", help="boot the Xen of `lab build-xen`")
     one.add_argument("--dom0-mib", type=int, default=size.dom0_mib, help="of that, for dom0")
     one.add_argument(
         "--redis-port", type=int, default=REDIS_PORT, help="of 127.0.0.1, for the hosts to reach"
@@ -95,10 +98,17 @@ def _build(layout: Layout, _arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _build_xen(layout: Layout, _arguments: argparse.Namespace) -> int:
+    say(f"the hypervisor is {xen_with_shadow_paging(layout, say) / 'xen'}")
+    say("`lab up --shadow-paging` boots it")
+    return 0
+
+
 def _up(layout: Layout, arguments: argparse.Namespace) -> int:
     hosts = [layout.host(name) for name in arguments.hosts] or list(layout.hosts)
     size = Size(arguments.memory_mib, arguments.dom0_mib)
-    lab = up(layout, hosts, say, size, arguments.redis_port)
+    xen = xen_with_shadow_paging(layout, say) / "xen" if arguments.shadow_paging else None
+    lab = up(layout, hosts, say, size, arguments.redis_port, xen)
     _print_hosts(lab)
     return 0
 

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from deploy.lab import machine, preflight, qemu
 from deploy.lab.errors import LabError
 from deploy.lab.images import Images, images, saved
-from deploy.lab.layout import Host, Layout
+from deploy.lab.layout import REDIS_PORT, Host, Layout
 from deploy.lab.remote import Remote, disconnect, remote
 from deploy.lab.tools import Say
 
@@ -89,12 +90,24 @@ class Lab:
         return host
 
 
-def up(layout: Layout, hosts: Sequence[Host], say: Say, size: qemu.Size, redis_port: int) -> Lab:
-    """Builds what is missing, then starts these hosts on fresh disks; all or nothing."""
+def up(
+    layout: Layout,
+    hosts: Sequence[Host],
+    say: Say,
+    size: qemu.Size = DEFAULT_SIZE,
+    redis_port: int = REDIS_PORT,
+    xen: Path | None = None,
+) -> Lab:
+    """Builds what is missing, then starts these hosts on fresh disks; all or nothing.
+
+    `xen` is another hypervisor than Debian's; `redis_port` is of 127.0.0.1, for hosts to reach.
+    """
     started = time.monotonic()
     off = [host for host in hosts if not machine.is_on(host)]
     preflight.check(layout, off, size)
     made = images(layout, say)
+    if xen is not None:
+        made = replace(made, xen=xen)
     layout.run.mkdir(parents=True, exist_ok=True)
     lab = Lab(layout, made, say, size)
     try:

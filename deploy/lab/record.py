@@ -64,15 +64,32 @@ class Scene:
     def begin(self) -> None:
         self.mover = moves.begin(self.source, self.guest.name, DESTINATION)
 
-    def disturb(self, host: str, when: str, *actions: str) -> None:
-        """Waits in that host's dom0 for the moment, and signals on the spot."""
+    def arm(self, host: str, when: str, *actions: str) -> subprocess.Popen[str]:
+        """Lies in wait in that host's dom0 for the moment, to send signals on the spot."""
         words = " ".join(f"'{action}'" for action in actions)
-        hit = self.lab.remote(host).check(
-            f"python3 /usr/lib/lab/disturb.py {when} {self.guest.name} {words}",
-            timeout_s=FINISH_TIMEOUT_S,
+        command = f"python3 -u /usr/lib/lab/disturb.py {when} {self.guest.name} {words}"
+        armed = subprocess.Popen(
+            self.lab.remote(host).argv(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        for line in hit.splitlines()[1:]:
+        assert armed.stdout is not None
+        if armed.stdout.readline() != "waiting\n":
+            raise LabError(f"{self.case}: nothing lies in wait on {host} for {when}")
+        return armed
+
+    def strike(self, armed: subprocess.Popen[str], host: str, when: str) -> None:
+        """Returns once the moment has come and the signals were sent."""
+        out, _ = armed.communicate(timeout=FINISH_TIMEOUT_S)
+        if armed.returncode != 0:
+            raise LabError(f"{self.case}: {host} never saw the moment: {when}")
+        for line in out.splitlines():
             self.note(f"{host}, once {when}: {line}")
+
+    def disturb(self, host: str, when: str, *actions: str) -> None:
+        """Waits for the moment and signals, in one."""
+        self.strike(self.arm(host, when, *actions), host, when)
 
     def signal(self, host: str, name: str, pattern: str) -> None:
         self.lab.remote(host).check(f"kill -{name} $(pgrep -of '{pattern}')")
@@ -107,8 +124,9 @@ def success(scene: Scene, folder: Path) -> None:
     scene.signal(DESTINATION, "CONT", RECEIVER)
     scene.disturb(SOURCE, "suspended", f"STOP:{SENDER}")
     scene.look("suspended for the last pages (sender stopped for the look)")
+    armed = scene.arm(SOURCE, "renamed", f"STOP:{SENDER}")
     scene.signal(SOURCE, "CONT", SENDER)
-    scene.disturb(SOURCE, "renamed", f"STOP:{SENDER}")
+    scene.strike(armed, SOURCE, "renamed")
     scene.look("--migratedaway (sender stopped for the look)")
     scene.signal(SOURCE, "CONT", SENDER)
     scene.finish(folder)
@@ -260,8 +278,10 @@ def record(lab: Lab, folder: Path, case: str) -> None:
     create(lab.remote(SOURCE), guest)
     scene = Scene(lab, case, guest)
     scene.look("before")
-    CASES[case](scene, folder)
-    scene.save(folder)
+    try:
+        CASES[case](scene, folder)
+    finally:
+        scene.save(folder)
 
 
 def main(argv: Sequence[str]) -> int:

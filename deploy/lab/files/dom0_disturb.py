@@ -20,7 +20,8 @@ sys.path.insert(0, "/usr/lib/xen-4.17/lib/python")
 
 from xen.lowlevel import xc, xs  # type: ignore[import-not-found]
 
-PAUSE_S = 0.003
+# Long enough to leave the only virtual CPU to the migration, short against its phases.
+PAUSE_S = 0.02
 TIMEOUT_S = 600.0
 BEGUN_KIB = 4096
 

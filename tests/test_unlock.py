@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from planner.arrays import Arrays, arrays_of
-from planner.fleet import Fleet
+from planner.fleet import Fleet, Guest
 from planner.grow import Grower, Recipe
 from planner.state import Move, State
 from planner.unlock import Effort, easiest, unlock
@@ -139,7 +139,7 @@ def test_a_ring_without_room_for_a_detour_has_no_order() -> None:
 def full_pool(seed: int, hosts: int = 12, fill: float = 0.9) -> Fleet:
     """Equal hosts, guests of 2 to 64 GiB, no empty host: no hole takes a large guest."""
     random = Random(seed)
-    guests = []
+    guests: list[Guest] = []
     for n in range(hosts):
         left = 256 * min(1.0, random.gauss(fill, 0.04))
         while left >= 2:

@@ -9,23 +9,33 @@ import numpy as np
 from planner.arrays import HOLD, Arrays
 from planner.plan import Blocked, Reason
 from planner.state import State
+from planner.unlock_proof import Proofs
+
+# What CP-SAT may spend on proofs for all blocked hosts together, in its deterministic seconds.
+_PROOF_WORK = 4.0
 
 
 def blocked_of(state: State, known: Mapping[int, str] | None = None) -> tuple[Blocked, ...]:
     """Every host that should reboot and does not in this sequence, with reasons.
 
-    `known` has reasons that the caller knows already, by host.
+    `known` has reasons that the caller knows already, by host. A proof that no plan empties the
+    host comes before what was found to be short at the end of this one.
     """
-    known = known or {}
-    arrays = state.arrays
-    return tuple(
-        Blocked(
-            arrays.hosts[host].name,
-            (Reason(None, known[host]),) if host in known else _reasons(state, host),
-        )
-        for host, reboot in enumerate(arrays.reboot)
-        if reboot and not state.is_open[host]
-    )
+    arrays, known = state.arrays, known or {}
+    hosts = [h for h, reboot in enumerate(arrays.reboot) if reboot and not state.is_open[h]]
+    if not hosts:
+        return ()
+    proofs = Proofs(arrays)
+    work = _PROOF_WORK / len(hosts)
+
+    def reasons(host: int) -> tuple[Reason, ...]:
+        if host in known:
+            return (Reason(None, known[host]),)
+        if state.is_held(host):
+            return _reasons(state, host)
+        return proofs.never(host, work) or _reasons(state, host)
+
+    return tuple(Blocked(arrays.hosts[host].name, reasons(host)) for host in hosts)
 
 
 def _reasons(state: State, host: int) -> tuple[Reason, ...]:

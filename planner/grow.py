@@ -8,6 +8,7 @@ return of one host and the emptying of the next (`planner.place` finds the earli
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ class Recipe:
     is the place of the opening in the look-ahead's list. `fit_s`: see `Weights`. `bulk`: how much
     larger hosts come later; `late_s`: a host that waits longer than this for others to return
     shows that room is not scarce, and lets the hosts that take longest to empty go first.
+    `rare_s`: see `Weights`. `jitter` above 0 shuffles the order of hosts, by `seed`.
     """
 
     extra: int
@@ -43,6 +45,9 @@ class Recipe:
     fit_s: float = 100.0
     bulk: float = 0.05
     late_s: float = 300.0
+    rare_s: float = 0.0
+    jitter: float = 0.0
+    seed: int = 0
 
 
 Unlock = Callable[[State, list[int]], int | None]
@@ -63,8 +68,12 @@ class Grower:
         self.state = State(arrays)
         self.inbound = Inbound(arrays)
         self.away = Away(arrays)
-        self.placer = Placer(self.state, self.inbound, weights_of(arrays, recipe.fit_s))
+        self.placer = Placer(
+            self.state, self.inbound, weights_of(arrays, recipe.fit_s, recipe.rare_s)
+        )
         self.chains = Chains(self.state, self.placer.weights, self.placer.sizes)
+        chance = random.Random(recipe.seed)
+        self.noise = [math.exp(recipe.jitter * chance.gauss()) for _ in arrays.hosts]
         self.parked = 0
         self.base_s = 0.0
         self.last_s = 0.0
@@ -199,7 +208,10 @@ class Grower:
         state, recipe, weights = self.state, self.recipe, self.placer.weights
         drains_s = {host: drain_s(state, host) for hosts in self.waiting for host in hosts}
         for pool, hosts in enumerate(self.waiting):
-            keys = {h: fullness(state, h) + recipe.bulk * bulk(state, h, weights) for h in hosts}
+            keys = {
+                h: (fullness(state, h) + recipe.bulk * bulk(state, h, weights)) * self.noise[h]
+                for h in hosts
+            }
             order = sorted(hosts, key=lambda host: (keys[host], drains_s[host], host))
             self.waiting[pool] = dict.fromkeys(order)
             longest = sorted(hosts, key=lambda host: (-drains_s[host], host))
@@ -217,11 +229,14 @@ class Grower:
     def _force(self, pool: int) -> bool:
         """Empty the host that takes the fewest extra moves, whatever the budget."""
         best: Placement | None = None
-        hosts = sorted(self.waiting[pool], key=lambda host: (len(self.state.movable(host)), host))
+        state, noise = self.state, self.noise
+        hosts = sorted(self.waiting[pool], key=lambda h: (len(state.movable(h)) * noise[h], h))
         for host in hosts[:_FORCED_TRIES]:
             parking = Parking(self.parks([host]))
             placement = self.placer.place(host, self.base_s, parking)
-            if placement is not None and (best is None or placement.parked < best.parked):
+            if placement is not None and (
+                best is None or placement.parked * noise[host] < best.parked * noise[best.host]
+            ):
                 best = placement
                 if best.parked == 0:
                     break

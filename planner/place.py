@@ -68,15 +68,16 @@ class Weights:
 
     `mib` and `vcpus` turn room into shares of an average host, the scarcer the heavier. A
     destination that leaves a share x of a host unused counts as if it started `fit_s` times x
-    seconds later.
+    seconds later; one that suits a share x of all guests, `rare_s` times x seconds later.
     """
 
     mib: float
     vcpus: float
     fit_s: float
+    rare_s: float = 0.0
 
 
-def weights_of(arrays: Arrays, fit_s: float) -> Weights:
+def weights_of(arrays: Arrays, fit_s: float, rare_s: float = 0.0) -> Weights:
     """Weights by how full the fleet is in each resource."""
     mib, vcpus = sum(arrays.limit_mib), sum(arrays.limit_vcpus)
     fill_mib = sum(arrays.guest_mib) / mib if mib else 0.0
@@ -87,7 +88,25 @@ def weights_of(arrays: Arrays, fit_s: float) -> Weights:
         mib=(fill_mib / fullest) ** 2 * n_hosts / mib if mib else 0.0,
         vcpus=(fill_vcpus / fullest) ** 2 * n_hosts / vcpus if vcpus else 0.0,
         fit_s=fit_s,
+        rare_s=rare_s,
     )
+
+
+def welcome(arrays: Arrays) -> Floats:
+    """Per host: the share of its pool's guests that it suits by tags and Xen version."""
+    counts: dict[tuple[int, int], int] = {}
+    for guest, host in enumerate(arrays.guest_host):
+        kind = arrays.guest_reach[guest], arrays.level_now[host]
+        counts[kind] = counts.get(kind, 0) + 1
+    level = np.maximum(arrays.level_now, arrays.level_after)
+    suited = np.zeros(len(arrays.hosts))
+    for (reach, lowest), number in counts.items():
+        suited += number * (arrays.reaches[reach] & (level >= lowest))
+    in_pool = [0] * len(arrays.pool_slices)
+    for host in arrays.guest_host:
+        in_pool[arrays.host_pool[host]] += 1
+    share: Floats = suited / np.array([max(1, in_pool[pool]) for pool in arrays.host_pool])
+    return share
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,8 @@ class Placer:
         self.inbound = inbound
         self.weights = weights
         arrays = state.arrays
+        rare_s = weights.rare_s
+        self.welcome_s: Floats | None = welcome(arrays) * rare_s if rare_s else None
         self.sizes = [
             mib * weights.mib + vcpus * weights.vcpus
             for mib, vcpus in zip(arrays.guest_mib, arrays.guest_vcpus, strict=True)
@@ -179,6 +200,8 @@ class _Targets:
         # What stays unused, at its price in seconds; a guest takes the same off wherever it goes.
         self._left = self._mib * (weights.mib * weights.fit_s)
         self._left += self._vcpus * (weights.vcpus * weights.fit_s)
+        if placer.welcome_s is not None:
+            self._left += placer.welcome_s[self.hosts]
         self._next_s = placer.inbound.next_s[self.hosts]
         self._parking = parking
         self._is_park = None if parking is None else parking.hosts[self.hosts]

@@ -22,6 +22,9 @@ from planner.schedule import schedule
 _WORK = 36_000
 _FEWEST, _MOST = 2, 40
 
+# The same for fleets where some hosts stay blocked.
+_RESCUE_WORK, _RESCUES = 60_000, 60
+
 # Up to so many guests the steps are timed for every recipe, beyond it only for the best.
 _TIMED = 4_000
 
@@ -69,40 +72,49 @@ def best_of(
 
     `unlock` is tried where plain growing leaves hosts blocked.
     """
-    began_s = options.clock()
-    best: tuple[tuple[float, ...], Recipe, Candidate] | None = None
+    search = _Search(arrays, bounds, options, canary)
     for recipe in recipes(arrays, bounds, options):
-        candidate = _grown(arrays, recipe, canary, None)
-        value = _value(candidate, bounds, options)
-        if best is None or value < best[0]:
-            best = value, recipe, candidate
-        if options.clock() - began_s > options.time_limit_s:
+        if not search.try_out(recipe):
             break
-    if best is None:
-        raise AssertionError("there is always a first recipe")
-    if unlock is not None and best[2].blocked:
-        return _unlocked(arrays, bounds, options, canary, unlock, best)
-    return best[2]
+    for recipe in rescues(arrays, bounds, options):
+        if not search.best.blocked or not search.try_out(recipe):
+            break
+    if unlock is not None and search.best.blocked:
+        search.try_out(search.best.grower.recipe, unlock)
+    return search.best
 
 
-def _unlocked(
-    arrays: Arrays,
-    bounds: Bounds,
-    options: PlanOptions,
-    canary: Sequence[int],
-    unlock: Unlock,
-    best: tuple[tuple[float, ...], Recipe, Candidate],
-) -> Candidate:
-    candidate = _grown(arrays, best[1], canary, unlock)
-    return min(best[2], candidate, key=lambda found: _value(found, bounds, options))
+class _Search:
+    """The best candidate so far."""
 
+    def __init__(
+        self, arrays: Arrays, bounds: Bounds, options: PlanOptions, canary: Sequence[int]
+    ) -> None:
+        self._arrays = arrays
+        self._bounds = bounds
+        self._options = options
+        self._canary = canary
+        self._began_s = options.clock()
+        self._best: Candidate | None = None
+        self._value: tuple[float, ...] = ()
 
-def _grown(
-    arrays: Arrays, recipe: Recipe, canary: Sequence[int], unlock: Unlock | None
-) -> Candidate:
-    grower = Grower(arrays, recipe, unlock)
-    grower.run(canary)
-    return Candidate(grower)
+    @property
+    def best(self) -> Candidate:
+        """The best of those that were tried."""
+        if self._best is None:
+            raise AssertionError("nothing was tried yet")
+        return self._best
+
+    def try_out(self, recipe: Recipe, unlock: Unlock | None = None) -> bool:
+        """Make and compare one candidate; False when the time is up."""
+        grower = Grower(self._arrays, recipe, unlock)
+        # A canary that leads into a dead end must not be what every rescue begins with.
+        grower.run(() if recipe.jitter and recipe.seed % 2 else self._canary)
+        candidate = Candidate(grower)
+        value = _value(candidate, self._bounds, self._options)
+        if self._best is None or value < self._value:
+            self._best, self._value = candidate, value
+        return self._options.clock() - self._began_s <= self._options.time_limit_s
 
 
 def _value(candidate: Candidate, bounds: Bounds, options: PlanOptions) -> tuple[float, ...]:
@@ -136,5 +148,21 @@ def recipes(arrays: Arrays, bounds: Bounds, options: PlanOptions) -> Iterator[Re
             opening=chance.randrange(8),
             bulk=chance.choice((0.0, 0.03, 0.05, 0.1, 0.2)),
             late_s=chance.choice((0.5, 1.0, never)) * policy.reboot_s,
+            rare_s=chance.choice((0.0, 30.0, 100.0)),
             fit_s=chance.choice((30.0, 60.0, 100.0, 200.0, 400.0)),
+        )
+
+
+def rescues(arrays: Arrays, bounds: Bounds, options: PlanOptions) -> Iterator[Recipe]:
+    """Recipes for fleets where hosts stay blocked: other orders, room before time."""
+    least = Recipe(extra=bounds.moves - bounds.evacuated, seeds=options.seed_hosts)
+    chance = random.Random(options.seed)
+    for number in range(min(_RESCUES, _RESCUE_WORK // max(1, len(arrays.guests)))):
+        yield replace(
+            least,
+            jitter=chance.choice((0.05, 0.3, 2.0)),
+            seed=number,
+            bulk=chance.choice((-0.5, 0.0, 0.5)),
+            fit_s=chance.choice((100.0, 1e4)),
+            rare_s=chance.choice((0.0, 1e4)),
         )

@@ -43,6 +43,12 @@ def _controller(app: typer.Typer) -> None:
     cli_controller.register(app)
 
 
+def _service(app: typer.Typer) -> None:
+    from scheduler import cli_service
+
+    cli_service.register(app)
+
+
 PARTS: dict[str, Callable[[typer.Typer], None]] = {
     "plan": _offline,
     "check": _offline,
@@ -52,6 +58,8 @@ PARTS: dict[str, Callable[[typer.Typer], None]] = {
     "guest": _fleet,
     "inventory": _fleet,
     "controller": _controller,
+    "serve": _service,
+    "token": _service,
 }
 """Which part brings which command."""
 

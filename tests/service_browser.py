@@ -14,6 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from agents.wire import Attempt
 from scheduler.service.access import Role
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served
@@ -76,11 +77,11 @@ class Browser:
     def text(self, selector: str = "main") -> str:
         """What a person reads there; an element that is being replaced is read again."""
         script = "return document.querySelector(arguments[0])?.innerText ?? ''"
-        return str(self.driver.execute_script(script, selector))  # type: ignore[no-untyped-call]
+        return str(self.driver.execute_script(script, selector))
 
     def run(self, script: str, *arguments: object) -> Any:
         """Run a function's body in the page."""
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+        return self.driver.execute_script(script, *arguments)
 
     def live(self) -> None:
         """Wait until the page follows the live feed."""
@@ -142,8 +143,8 @@ class BusyFleet(RedisFleet):
         """Report, with bytes in proportion to the time that a move has run."""
         known = self.sim.attempt
 
-        def attempt(name: str) -> Any:
-            found = known(name)
+        def attempt(attempt_id: str) -> Attempt | None:
+            found = known(attempt_id)
             if found is None or found.guest is None or found.started_at is None:
                 return found
             memory_mib = self.sim.guests[found.guest].memory_mib

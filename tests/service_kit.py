@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -76,7 +76,8 @@ class Served:
     def get(self, path: str, role: Role | None = Role.VIEWER, **query: Any) -> httpx.Response:
         """One reading call."""
         with self.client(role) as client:
-            return client.get(path, params=query or None)
+            given = {name: value for name, value in query.items() if value is not None}
+            return client.get(path, params=given or None)
 
     def post(
         self,
@@ -84,11 +85,11 @@ class Served:
         body: Any = None,
         role: Role | None = Role.ON_CALL,
         key: str | None = None,
-        **headers: str,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """One changing call, with a reason and a fresh key unless told otherwise."""
-        headers["Idempotency-Key"] = key or f"test-key-{next(_keys)}"
-        with self.client(role, **headers) as client:
+        sent = {**(headers or {}), "Idempotency-Key": key or f"test-key-{next(_keys)}"}
+        with self.client(role, **sent) as client:
             return client.post(path, json=REASON if body is None else body)
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import redis
 
+from agents.wire import Kind
 from planner.fleet import load_fleet
 from scheduler.embedded import EmbeddedServer
 from scheduler.service.access import Role
 from tests.service_browser import DESK, PHONE, Browser, BusyFleet, browser
 from tests.service_kit import begun, served
+from tests.sim import NEW
 
 FLEET = Path(__file__).resolve().parent.parent / "deploy" / "examples" / "demo-fleet.json"
-ROUNDS = 150
+FIXED = 9  # hosts
 FRAGILE = "pv linux-3.10 i386"
 
 
@@ -30,14 +32,19 @@ def half_way(client: redis.Redis) -> BusyFleet:
     faults = {fragile[0]: "crashes", fragile[1]: "crashes", plain[7]: "refuses"}
     played = BusyFleet(client, fleet, faults=faults)
     owned = [
-        entry.model_copy(
-            update={"owner": f"team-{entry.name.split('-')[1].rstrip('0123456789ab')}"}
-        )
+        entry.model_copy(update={"owner": f"team-{entry.name.split('-')[0]}"})
         for entry in played.sim.inventory.guests
     ]
     played.sim.inventory = played.sim.inventory.model_copy(update={"guests": tuple(owned)})
     begun(played, "XSA-469")
     return played
+
+
+def _good_picture(played: BusyFleet) -> bool:
+    """Some hosts are fixed, and several guests are on their way."""
+    fixed = sum(one.build == NEW for one in played.sim.hosts.values())
+    moving = [s for s in played.store.book(played.head().id).running() if s.kind is Kind.MOVE]
+    return fixed >= FIXED and len(moving) >= 3
 
 
 def take(page: Browser, folder: Path) -> None:
@@ -80,7 +87,7 @@ def main(folder: Path) -> None:
             with redis.Redis.from_url(server.url) as client:
                 played = half_way(client)
                 controller = played.controller()
-                for _ in range(ROUNDS):
+                while not _good_picture(played):
                     played.round(controller)
                 with served(client, played) as running, browser(running, Path(scratch)) as page:
                     page.log_in(Role.ON_CALL)

@@ -84,8 +84,7 @@ def test_long_lists_come_in_pages_that_lose_and_repeat_nothing(running: Served) 
         found: list[str] = []
         cursor = None
         while True:
-            query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
-            said = running.get(path, **query).json()
+            said = running.get(path, limit=2, cursor=cursor).json()
             assert len(said["items"]) <= 2
             found += [one[key] for one in said["items"]]
             cursor = said["next"]
@@ -304,7 +303,7 @@ def test_malformed_json_is_422_and_never_a_defect(running: Served) -> None:
 
 
 def test_every_change_stands_in_the_audit_trail_before_it_is_made(running: Served) -> None:
-    answer = running.post("/rollouts/xsa-1/actions/pause", **{"X-Request-ID": "page-4711"})
+    answer = running.post("/rollouts/xsa-1/actions/pause", headers={"X-Request-ID": "page-4711"})
     assert answer.headers["x-request-id"] == "page-4711"
     running.post("/rollouts/xsa-1/actions/resume", {"reason": "looked at it"}, role=Role.ADMIN)
     said = running.get("/audit", Role.ADMIN).json()["items"]

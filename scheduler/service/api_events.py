@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from scheduler.service.feed import order_of
+from scheduler.service.feed import LiveEvent, order_of
 from scheduler.service.parts import Parts, Viewer
 from scheduler.service.problem import Problem
 
@@ -41,6 +41,11 @@ async def events(
     rollout: Annotated[str | None, Query(max_length=160, description="Only this one.")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow all rollouts, or one; comes back where it was cut off by Last-Event-ID."""
-    yield ServerSentEvent(comment="follows", retry=RECONNECT_MS)
-    async for event in parts.feed.listen(place, rollout):
-        yield ServerSentEvent(id=event.id, event="happening", raw_data=event.model_dump_json())
+    with parts.feed.listening(rollout) as listener:
+        yield ServerSentEvent(comment="follows", retry=RECONNECT_MS)
+        async for event in parts.feed.events(listener, place):
+            yield _sent(event)
+
+
+def _sent(event: LiveEvent) -> ServerSentEvent:
+    return ServerSentEvent(id=event.id, event="happening", raw_data=event.model_dump_json())

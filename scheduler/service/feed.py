@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -55,7 +56,9 @@ def order_of(event_id: str) -> Order:
 
 
 @dataclass(frozen=True)
-class _Listener:
+class Listener:
+    """Who listens, and what waits for them; None at the end of it."""
+
     loop: asyncio.AbstractEventLoop
     queue: asyncio.Queue[LiveEvent | None]
     rollout: str | None
@@ -69,7 +72,7 @@ class Feed:
         self._streams = Streams(store.client)
         self._log = log
         self._lock = threading.Lock()
-        self._listeners: set[_Listener] = set()
+        self._listeners: set[Listener] = set()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -113,27 +116,32 @@ class Feed:
         found = [event for event in found if not ends or event.order <= min(ends)]
         return sorted(found, key=lambda event: event.order), bool(ends)
 
-    async def listen(self, after: str | None, rollout: str | None) -> AsyncIterator[LiveEvent]:
-        """Events after an id, or from now on, until the service ends or the listener lags."""
+    @contextmanager
+    def listening(self, rollout: str | None) -> Iterator[Listener]:
+        """Listen to one rollout, or all: nothing that happens in the block is missed."""
         queue: asyncio.Queue[LiveEvent | None] = asyncio.Queue(QUEUE)
-        listener = _Listener(asyncio.get_running_loop(), queue, rollout)
+        listener = Listener(asyncio.get_running_loop(), queue, rollout)
         with self._lock:
             self._listeners.add(listener)
         try:
-            shown: dict[str, Order] = {}
-            more = after is not None
-            while more and after is not None:
-                past, more = await asyncio.to_thread(self.past, after, rollout)
-                for event in past:
-                    shown[event.rollout] = event.order
-                    after = event.id
-                    yield event
-            while (live := await queue.get()) is not None:
-                if live.order > shown.get(live.rollout, (0, 0, "")):
-                    yield live
+            yield listener
         finally:
             with self._lock:
                 self._listeners.discard(listener)
+
+    async def events(self, listener: Listener, after: str | None) -> AsyncIterator[LiveEvent]:
+        """Events after an id, or from now on, until the service ends or the listener lags."""
+        shown: dict[str, Order] = {}
+        more = after is not None
+        while more and after is not None:
+            past, more = await asyncio.to_thread(self.past, after, listener.rollout)
+            for event in past:
+                shown[event.rollout] = event.order
+                after = event.id
+                yield event
+        while (live := await listener.queue.get()) is not None:
+            if live.order > shown.get(live.rollout, (0, 0, "")):
+                yield live
 
     def _followed(self) -> list[str]:
         return self._store.ids()[-FOLLOWED:]
@@ -174,7 +182,7 @@ class Feed:
                     _hand(listener, event)
 
 
-def _hand(listener: _Listener, event: LiveEvent | None) -> None:
+def _hand(listener: Listener, event: LiveEvent | None) -> None:
     def put() -> None:
         if listener.queue.full():  # cut off: the listener finds the end, and comes back
             while not listener.queue.empty():

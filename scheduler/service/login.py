@@ -68,9 +68,9 @@ def let_in(
 
 
 @router.get("/session")
-def session(who: PageCaller) -> dict[str, str]:
+def session(request: Request, parts: Parts) -> dict[str, bool]:
     """For the login page: whether this browser is let in already."""
-    return {"name": who.name}
+    return {"open": browser_session(request, parts) is not None}
 
 
 @router.post("/logout", dependencies=[Depends(own_form)])

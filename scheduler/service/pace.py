@@ -6,6 +6,7 @@ is real seconds for each second of that clock, as in `scheduler.progress.left_s`
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def _of_parts(real_s: Sequence[float], planned_s: Sequence[float]) -> tuple[floa
     last = len(real_s) - 1
     size = max(1, -(-last // PARTS))
     cuts = [*range(0, last, size), last]
-    pairs = zip(cuts, cuts[1:], strict=False)
+    pairs = itertools.pairwise(cuts)
     return tuple(
         (real_s[b] - real_s[a]) / (planned_s[b] - planned_s[a])
         for a, b in pairs

@@ -59,6 +59,7 @@ def overview(request: Request, rollout_id: Id, who: PageCaller, parts: Parts) ->
         who,
         **values,
         groups=present.groups(view.progress),
+        density=present.density(len(view.progress.hosts)),
         busy=present.current_waves(view.progress.waves),
         happenings=happenings[::-1],
         since=parts.feed.newest(rollout_id),
@@ -110,6 +111,7 @@ def _live_values(parts: Service, who: Caller, view: RolloutView) -> dict[str, An
         "moving": moving[: present.LISTED],
         "moving_more": max(0, len(moving) - present.LISTED),
         "crashes": present.crash_classes(view),
+        "view_at": view.at,
         "finish_at": _at(view, view.curve.left_p50_s),
         "finish_late_at": _at(view, view.curve.left_p90_s),
     }

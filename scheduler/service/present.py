@@ -119,6 +119,11 @@ def groups(progress: Progress) -> list[Group]:
     return found
 
 
+def density(hosts: int) -> str:
+    """How large squares can be so that all of them are seen at once."""
+    return "few" if hosts <= 60 else "some" if hosts <= 300 else "many"
+
+
 def _title(host: HostRecord) -> str:
     said = f"{host.name}: {STATE_MEANING[host.state]}"
     extra = "; ".join(text for text in (host.reason, host.silent) if text)

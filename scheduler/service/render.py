@@ -36,6 +36,13 @@ def _when(at: datetime | float | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def _clock(at: float, now: datetime) -> str:
+    """The hour alone on the day of `now`, with the date on another."""
+    moment = datetime.fromtimestamp(at, UTC)
+    same_day = moment.date() == now.astimezone(UTC).date()
+    return moment.strftime("%H:%M UTC") if same_day else _when(moment)
+
+
 def _segment(name: str) -> str:
     """A name as one part of a path."""
     return quote(name, safe="")
@@ -55,6 +62,7 @@ def environment() -> Environment:
         "duration": duration,
         "size": size,
         "when": _when,
+        "clock": _clock,
         "segment": _segment,
         "many": lambda number: f"{number:,}".replace(",", "\u202f"),
     }

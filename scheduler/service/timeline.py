@@ -103,7 +103,8 @@ def _times(book: Book, step: Step, now: datetime, measured: Pace) -> tuple[float
     """When a step was, is, or will be: as measured, else as planned at the pace so far."""
     created = book.rollout.created_at
     now_s = (now - created).total_seconds()
-    began = step.started_at or step.ordered_at
+    # A host that reboots cannot say when it began: the order was what began it.
+    began = step.ordered_at if step.kind is Kind.REBOOT else step.started_at or step.ordered_at
     if step.state is StepState.DONE or step.state in UNDER_WAY:
         start_s = (began - created).total_seconds() if began else now_s
         end_s = (step.ended_at - created).total_seconds() if step.ended_at else now_s

@@ -21,9 +21,8 @@ function loginPage() {
     return;
   }
   // A link from a chat opens this page although the browser is logged in: go on from here.
-  fetch("/session", { headers: { accept: "application/json" } }).then((answer) => {
-    if (answer.ok) location.replace(form.elements.next.value);
-  });
+  fetch("/session", { headers: { accept: "application/json" } }).then((answer) => answer.json())
+    .then((said) => { if (said.open) location.replace(form.elements.next.value); });
 }
 
 function dialogs() {
@@ -146,20 +145,27 @@ function chartData(curve) {
 
 function chartOptions(box, knowsGuests) {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const hours = (_, splits) => splits.map((s) => utc(s, splits[splits.length - 1] - splits[0]));
   const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
   const steps = uPlot.paths.stepped({ align: 1 });
   return {
     width: box.clientWidth, height: 280,
     scales: { y: { range: (_, low, high) => [0, Math.max(1, high)] }, g: { range: (_, low, high) => [0, Math.max(1, high)] } },
-    axes: [axis, { ...axis, label: "hosts", size: 54, labelSize: 20 },
+    axes: [{ ...axis, values: hours }, { ...axis, label: "hosts", size: 54, labelSize: 20 },
       { ...axis, label: "guests", scale: "g", side: 1, grid: { show: false }, show: knowsGuests, size: 60, labelSize: 20 }],
     series: [{},
       { label: "hosts", stroke: colour("--blocked"), width: 2, paths: steps, fill: colour("--bad-soft"), points: { show: false } },
       { label: "forecast", stroke: colour("--draining"), width: 2, dash: [6, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
       { label: "nine in ten", stroke: colour("--draining"), width: 1, dash: [2, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
       { label: "guests", scale: "g", show: knowsGuests, stroke: colour("--rebooting"), width: 1.5, paths: steps, points: { show: false } }],
-    legend: { live: true },
+    legend: { live: false }, cursor: { show: false },
   };
+}
+
+// Everything is in UTC, as in logs; with the date where the picture spans more than a day.
+function utc(seconds, span) {
+  const text = new Date(seconds * 1000).toISOString();
+  return span > 86400 ? text.slice(5, 16).replace("T", " ") : text.slice(11, 16);
 }
 
 function drawChart(curve) {
@@ -168,7 +174,7 @@ function drawChart(curve) {
   if (chart) chart.destroy();
   chart = new uPlot(chartOptions(box, curve.knows_guests), data, box);
   const last = curve.points[curve.points.length - 1];
-  const clock = (s) => new Date((last.at_s + s) * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+  const clock = (s) => utc(last.at_s + s, Infinity) + " UTC";
   let words = last.hosts + " hosts" + (curve.knows_guests ? " and " + last.guests + " guests" : "") + " are exposed";
   if (curve.left_p50_s) words += "; at this pace none at " + clock(curve.left_p50_s);
   if (curve.left_p90_s) words += ", nine in ten by " + clock(curve.left_p90_s);

@@ -1,0 +1,107 @@
+"""The service as a process: listens, says where, ends on SIGTERM with its connections."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket as sockets
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from scheduler.link import quick
+from scheduler.serve import SystemClock, log
+from scheduler.service.app import make_app, make_service
+from scheduler.settings import Settings
+from scheduler.store import Store
+
+ENDING_S = 3
+"""Live feeds never end by themselves: they are cut off after this, and come back elsewhere."""
+
+
+class ListenError(Exception):
+    """It cannot listen there; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where to listen."""
+
+    host: str
+    port: int
+    unix: str | None
+    behind_proxy: str
+    tls_cert: Path | None
+    tls_key: Path | None
+
+    @classmethod
+    def parse(
+        cls, text: str, behind_proxy: str, tls_cert: Path | None, tls_key: Path | None
+    ) -> Listen:
+        """`127.0.0.1:8470`, `[::1]:8470`, `unix:/run/xenroll/web.sock`. Raises ListenError."""
+        scheme, _, path = text.partition(":")
+        if scheme == "unix" and path:
+            return cls("", 0, path, behind_proxy, tls_cert, tls_key)
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise ListenError(f"--listen {text}: expected ADDRESS:PORT or unix:PATH")
+        return cls(host.strip("[]"), int(port), None, behind_proxy, tls_cert, tls_key)
+
+    def listen(self) -> sockets.socket:
+        """A socket that listens. Raises ListenError."""
+        try:
+            if self.unix is not None:
+                return self._unix_socket(self.unix)
+            family = sockets.AF_INET6 if ":" in self.host else sockets.AF_INET
+            return sockets.create_server((self.host, self.port), family=family, backlog=1024)
+        except OSError as error:
+            where = self.unix or f"{self.host}:{self.port}"
+            raise ListenError(f"cannot listen on {where}: {error.strerror}") from None
+
+    @staticmethod
+    def _unix_socket(path: str) -> sockets.socket:
+        """A fresh one in the place of one that a dead process left."""
+        made = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+        if Path(path).is_socket() and made.connect_ex(path) != 0:
+            Path(path).unlink()
+        made.close()
+        made = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+        made.bind(path)
+        os.chmod(path, 0o660)
+        made.listen(1024)
+        return made
+
+    def url(self, listening: sockets.socket) -> str:
+        """The address for a browser, or the socket's path."""
+        if self.unix is not None:
+            return f"unix:{self.unix}"
+        scheme = "https" if self.tls_cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{listening.getsockname()[1]}"
+
+
+def run(settings: Settings, where: Listen) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Raises ListenError, Away."""
+    store = Store(quick(settings.redis_url), f"web-{os.getpid()}")
+    service = make_service(store, SystemClock(), os.urandom, log, look_wait_s=settings.look_wait_s)
+    listening = where.listen()
+    config = uvicorn.Config(
+        make_app(service),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="on",
+        forwarded_allow_ips=where.behind_proxy,
+        ssl_certfile=where.tls_cert,
+        ssl_keyfile=where.tls_key,
+        timeout_graceful_shutdown=ENDING_S,
+    )
+    log(f"the service listens on {where.url(listening)}")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn ends on these by its own handlers, then raises them again for whoever was before.
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listening])
+    log("the service ended")
+    return 0

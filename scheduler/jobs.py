@@ -38,7 +38,7 @@ def _send(client: redis.Redis, order: Order) -> None:
             args=(order.attempt_id,),
             job_id=name,
             timeout=-1,
-            # Not 0: RQ 3.0 then deletes the job at its end, which fails (and is tried 20 times over)
+            # Not 0: RQ 3.0 then deletes the job at its end, which fails, and is tried 20 times,
             # where an execution of it was cut off by the host's reboot and has expired since.
             result_ttl=600,
             failure_ttl=3600,

@@ -53,15 +53,22 @@ class Wire(asyncio.DatagramProtocol):
         sender = self._by_port.get(addr[1])
         if sender is None or not sender.open.is_set():
             return
-        for number, port in self._by_port.items():
+        for port in self._by_port.values():
             if port is not sender and port.open.is_set():
-                self._later(sender.delay_ms + port.delay_ms, data, number)
+                self._later(sender, port, data)
 
-    def _later(self, delay_ms: int, data: bytes, number: int) -> None:
+    def _later(self, sender: Port, port: Port, data: bytes) -> None:
+        delay_ms = sender.delay_ms + port.delay_ms
         if delay_ms == 0:
-            self.send(data, number)
+            self.send(data, port.host.wire_port)
         else:
-            asyncio.get_running_loop().call_later(delay_ms / 1000, self.send, data, number)
+            loop = asyncio.get_running_loop()
+            loop.call_later(delay_ms / 1000, self._arrive, sender, port, data)
+
+    def _arrive(self, sender: Port, port: Port, data: bytes) -> None:
+        """A cut loses what was under way."""
+        if sender.open.is_set() and port.open.is_set():
+            self.send(data, port.host.wire_port)
 
     def send(self, data: bytes, number: int) -> None:
         """Puts one frame on the cable to the host whose port this is."""

@@ -8,11 +8,9 @@ Each case leaves CASE.err (both ends' stderr, as xl's caller sees it), CASE.rc, 
 
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.lab import moves
@@ -20,98 +18,9 @@ from deploy.lab.errors import LabError
 from deploy.lab.guests import Guest, create
 from deploy.lab.lab import Lab, opened
 from deploy.lab.layout import layout_from
-from deploy.lab.remote import Remote
+from deploy.lab.scene import DESTINATION, HELPER, RECEIVER, SENDER, SOURCE, Scene
 
-SOURCE, DESTINATION = "lab-1", "lab-2"
-SENDER = r"bin/xl migrate -s"
-RECEIVER = r"bin/xl migrate-receive"
-HELPER = r"libxl-save-helper"
-FINISH_TIMEOUT_S = 600.0
-LOOK = (
-    "xl list; for d in $(xenstore-list /local/domain); do [ $d = 0 ] || "
-    'echo "domain $d beat: $(xenstore-read /local/domain/$d/data/beat 2>/dev/null)"; done'
-)
-
-
-@dataclass
-class Scene:
-    """One case under way: who moves where, and what was seen."""
-
-    lab: Lab
-    case: str
-    guest: Guest
-    seen: list[str] = field(default_factory=list)
-    mover: subprocess.Popen[str] | None = None
-
-    @property
-    def source(self) -> Remote:
-        return self.lab.remote(SOURCE)
-
-    @property
-    def destination(self) -> Remote:
-        return self.lab.remote(DESTINATION)
-
-    def note(self, text: str) -> None:
-        print(f"{self.case}: {text}", flush=True)
-        self.seen.append(f"## {text}\n")
-
-    def look(self, when: str, hosts: Sequence[str] = (SOURCE, DESTINATION)) -> None:
-        """`xl list` and ticks of these hosts, now."""
-        self.note(when)
-        for host in hosts:
-            self.seen.append(f"# {host}\n{self.lab.remote(host).check(LOOK)}")
-
-    def begin(self) -> None:
-        self.mover = moves.begin(self.source, self.guest.name, DESTINATION)
-
-    def arm(self, host: str, when: str, *actions: str) -> subprocess.Popen[str]:
-        """Lies in wait in that host's dom0 for the moment, to send signals on the spot."""
-        words = " ".join(f"'{action}'" for action in actions)
-        command = f"python3 -u /usr/lib/lab/disturb.py {when} {self.guest.name} {words}"
-        armed = subprocess.Popen(
-            self.lab.remote(host).argv(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert armed.stdout is not None
-        if armed.stdout.readline() != "waiting\n":
-            raise LabError(f"{self.case}: nothing lies in wait on {host} for {when}")
-        return armed
-
-    def strike(self, armed: subprocess.Popen[str], host: str, when: str) -> None:
-        """Returns once the moment has come and the signals were sent."""
-        out, _ = armed.communicate(timeout=FINISH_TIMEOUT_S)
-        if armed.returncode != 0:
-            raise LabError(f"{self.case}: {host} never saw the moment: {when}")
-        for line in out.splitlines():
-            self.note(f"{host}, once {when}: {line}")
-
-    def disturb(self, host: str, when: str, *actions: str) -> None:
-        """Waits for the moment and signals, in one."""
-        self.strike(self.arm(host, when, *actions), host, when)
-
-    def signal(self, host: str, name: str, pattern: str) -> None:
-        self.lab.remote(host).check(f"kill -{name} $(pgrep -of '{pattern}')")
-        self.note(f"{host}: SIG{name} to {pattern}")
-
-    def finish(self, folder: Path) -> None:
-        """Waits for xl's end and keeps what it said; a hang is recorded as one, then ended."""
-        assert self.mover is not None
-        started = time.monotonic()
-        try:
-            _, err = self.mover.communicate(timeout=FINISH_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.mover.kill()
-            _, err = self.mover.communicate()
-            self.note(f"xl did not end within {FINISH_TIMEOUT_S:.0f} s")
-        self.note(f"xl ended with {self.mover.returncode} after {time.monotonic() - started:.0f} s")
-        (folder / f"{self.case}.err").write_text(err)
-        (folder / f"{self.case}.rc").write_text(f"{self.mover.returncode}\n")
-
-    def save(self, folder: Path) -> None:
-        (folder / f"{self.case}-seen.txt").write_text("".join(self.seen))
-
+SLOW_MS = 3000
 
 Case = Callable[[Scene, Path], None]
 
@@ -186,14 +95,26 @@ def deaf_guest(scene: Scene, folder: Path) -> None:
     scene.look("after")
 
 
+def slow_handshake(scene: Scene) -> None:
+    """Returns when the source has just renamed its copy, on a wire that takes its time.
+
+    The permission to start needs SLOW_MS to the destination, the report as long to come back:
+    time enough for whoever wants to strike in between.
+    """
+    scene.begin()
+    scene.disturb(SOURCE, "suspended", f"STOP:{SENDER}")
+    scene.lab.delay(DESTINATION, SLOW_MS)
+    armed = scene.arm(SOURCE, "renamed")
+    scene.signal(SOURCE, "CONT", SENDER)
+    scene.strike(armed, SOURCE, "renamed")
+
+
 def destination_dies_when_renamed(scene: Scene, folder: Path) -> None:
     """After the transfer: the source cannot know whether its guest was started there."""
-    scene.begin()
-    scene.disturb(SOURCE, "renamed", f"STOP:{SENDER}")
-    scene.look("just before the destination loses power (sender stopped)")
+    slow_handshake(scene)
     scene.lab.switch_off(DESTINATION)
-    scene.note("destination switched off")
-    scene.signal(SOURCE, "CONT", SENDER)
+    scene.lab.delay(DESTINATION, 0)
+    scene.note("destination switched off before it got the permission to start")
     scene.finish(folder)
     scene.look("after", [SOURCE])
     scene.lab.switch_on(DESTINATION)
@@ -235,12 +156,22 @@ def wire_cut_in_precopy(scene: Scene, folder: Path) -> None:
 
 
 def wire_cut_when_renamed(scene: Scene, folder: Path) -> None:
-    """The worst moment: the permission to start may or may not have arrived."""
-    scene.begin()
-    scene.disturb(SOURCE, "renamed", f"STOP:{SENDER}")
+    """The worst moment: here the permission to start is lost on its way."""
+    slow_handshake(scene)
+    cut_for_good(scene, folder)
+
+
+def wire_cut_after_permission(scene: Scene, folder: Path) -> None:
+    """The same for the source, but the destination got the permission: its guest runs."""
+    slow_handshake(scene)
+    time.sleep(SLOW_MS * 1.5 / 1000)
+    cut_for_good(scene, folder)
+
+
+def cut_for_good(scene: Scene, folder: Path) -> None:
     scene.lab.cut(DESTINATION)
-    scene.note("destination cut off while the sender was stopped")
-    scene.signal(SOURCE, "CONT", SENDER)
+    scene.lab.delay(DESTINATION, 0)
+    scene.note("destination cut off")
     scene.finish(folder)
     time.sleep(40)
     scene.look("40 s after xl's end, still cut")
@@ -258,6 +189,7 @@ CASES: dict[str, Case] = {
     "destination-dies-when-renamed": destination_dies_when_renamed,
     "wire-cut-in-precopy": wire_cut_in_precopy,
     "wire-cut-when-renamed": wire_cut_when_renamed,
+    "wire-cut-after-permission": wire_cut_after_permission,
     "source-dies-in-precopy": source_dies_in_precopy,
 }
 

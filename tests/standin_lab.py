@@ -135,10 +135,14 @@ def unnumbered(text: str) -> list[str]:
 
 def children(pid: int) -> list[int]:
     """The direct children of a process."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    )
-    return [int(word) for word in found.stdout.split()]
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in found.read_text().split()] if found.exists() else []
+
+
+def processes_of(world: str) -> list[str]:
+    """Command lines of every living process that belongs to a world."""
+    lines = [" ".join(words_of(int(p.name))) for p in Path("/proc").iterdir() if p.name.isdigit()]
+    return [line for line in lines if world in line]
 
 
 def words_of(pid: int) -> Sequence[str]:

@@ -13,7 +13,15 @@ import pytest
 
 from scheduler.standin.store import look
 from scheduler.standin.world import GuestSpec
-from tests.standin_lab import Lab, children, ended, two_hosts, wait_until, words_of
+from tests.standin_lab import (
+    Lab,
+    children,
+    ended,
+    processes_of,
+    two_hosts,
+    wait_until,
+    words_of,
+)
 
 RUNS, PAUSED, STOPPED = "------", "--p---", "---ss-"
 HERE = {"h1": RUNS}
@@ -87,6 +95,7 @@ def test_a_killed_process_leaves_the_states_that_xen_leaves(
     assert lab.settled("hostA", source) == source
     assert lab.settled("hostB", destination) == destination
     assert [line for line in lab.audit() if "twice" in line] == []
+    wait_until(lambda: not processes_of(str(lab.world)), "every process of the migration to end")
 
 
 def parts_of(process: subprocess.Popen[bytes]) -> list[int]:

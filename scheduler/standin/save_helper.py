@@ -19,6 +19,7 @@ from scheduler.standin.store import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import NoReturn
 
     from scheduler.standin.store import Domain
@@ -154,26 +155,29 @@ class Helper:
 
     def _send(self, data: bytes) -> None:
         """Write, and wait until it has left: a link that is dead holds the copy up at once."""
+        write_all(self.io, data)
+        for _ in self._until_taken(self.io, 0.002):
+            self._tell("P")
+        self._tell("P")
+
+    def _until_taken(self, descriptor: int, pause_s: float) -> Iterator[None]:
+        """Comes back until the other end has read everything; without one, SIGPIPE ends us."""
         import select
         import time
 
-        write_all(self.io, data)
         poll = select.poll()
-        poll.register(self.io, 0)
-        while not stream.drained(self.io):
+        poll.register(descriptor, 0)
+        while not stream.drained(descriptor):
             if poll.poll(0):
-                os.write(self.io, b"\0")  # nobody reads: SIGPIPE ends this process here
-            self._tell("P")
-            time.sleep(0.002)
-        self._tell("P")
+                os.write(descriptor, b"\0")  # nobody reads: SIGPIPE ends this process here
+            yield
+            time.sleep(pause_s)
 
     def _log(self, text: str) -> None:
         """Shown by our xl before anything that follows from it can be."""
-        import time
-
         self._tell(f"L {text}")
-        while not stream.drained(1):
-            time.sleep(0.0005)
+        for _ in self._until_taken(1, 0.0005):
+            pass
 
     def _tell(self, line: str) -> None:
         """To our xl; without one, SIGPIPE ends this process."""

@@ -1,0 +1,270 @@
+"""Whole moves between two simulated hosts: what the agents conclude is what happened.
+
+The stand-in's hypervisors keep a ledger of their own: it says where the guest runs, whatever `xl`
+printed and whatever the agents believe.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import redis
+
+from agents.journal import Journal
+from agents.keys import keys
+from agents.look import Looker, Question
+from agents.prepare import prepare
+from agents.settings import Settings
+from agents.settle import Mend, Outcome, Retry, Verdict, settle_mend, settle_move
+from agents.steps import Context, run_step, start
+from agents.wire import Attempt, AttemptState, Kind, Order, RefusalCode, Report
+from scheduler.standin import faults, ledger
+from scheduler.standin.fault_table import FAULTS, clear, inject
+from scheduler.standin.faults import HOST
+from scheduler.standin.world import GuestSpec, HostSpec, create_world
+from tests.agents_process import kill, until
+
+ALIVE = "-o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=6"
+DISK = "/dev/san/db"
+
+
+class Pair:
+    """Two hosts, one guest on the first, and a controller that believes nothing but looks."""
+
+    def __init__(self, base: Path, client: redis.Redis, kind: str = "pvh") -> None:
+        self.client = client
+        self.world = create_world(
+            str(base / "world"),
+            [HostSpec("n1", 4096), HostSpec("n2", 4096)],
+            [GuestSpec("db", "n1", 256, kind=kind, disks=(DISK,), on_crash="preserve")],
+            speed=400.0,
+        )
+        self.settings = {host: self._settings(base, host) for host in ("n1", "n2")}
+        self.lookers = {host: Looker(one) for host, one in self.settings.items()}
+        self.attempts = 0
+        guest = self.look("n1").guests[0]
+        self.uuid = guest.uuid
+        client.hset(keys.control("r1"), mapping={"wanted": "run", "epoch": 1})
+
+    def _settings(self, base: Path, host: str) -> Settings:
+        programs = Path(self.world.host_dir(host)) / "bin"
+        return Settings.model_validate(
+            {
+                "host": host,
+                "redis_url": "unix:///unused",
+                "root": str(Path(self.world.host_dir(host)) / "root"),
+                "state_dir": str(base / "state" / host),
+                "xl": [str(programs / "xl")],
+                "xen_livepatch": [str(programs / "xen-livepatch")],
+                "xenstore_read": [],
+                "transport": f"{programs / 'ssh'} {ALIVE}",
+                "receiver": str(programs / "xl"),
+                "storage": [{"prefix": "/dev/san/", "tag": "storage:san"}],
+                "poll_s": 0.05,
+            }
+        )
+
+    def look(self, host: str) -> Report:
+        return self.lookers[host].look(
+            Question(
+                agent_id="t",
+                sequence=1,
+                answers=0,
+                ordered=frozenset(),
+                taken_at=datetime.now(UTC),
+                clock_s=0.0,
+            )
+        )
+
+    def order(self, kind: Kind, host: str, **more: object) -> Order:
+        self.attempts += 1
+        return Order.model_validate(
+            {
+                "attempt_id": f"r1-s{self.attempts}-a1",
+                "rollout_id": "r1",
+                "step_id": f"s{self.attempts}",
+                "epoch": 1,
+                "kind": kind,
+                "host": host,
+                "guest": "db",
+                "guest_uuid": self.uuid,
+                **more,
+            }
+        )
+
+    def runs(self, order: Order) -> Attempt:
+        settings = self.settings[order.host]
+        raw = order.model_dump_json()
+        self.client.hset(keys.orders(order.host), order.attempt_id, raw)
+        context = Context(settings, self.client, lambda: datetime.now(UTC))
+        run_step(context, order.attempt_id)
+        boot_id = self.look(order.host).boot_id
+        said = Journal(settings.state).attempt(order.attempt_id, boot_id)
+        assert said is not None
+        return said
+
+    def moves(self) -> tuple[Attempt, Verdict]:
+        """A move to its end: settle, clean up what the table allows, settle again."""
+        order = self.order(Kind.MOVE, "n1", destination="n2", destination_address="n2")
+        attempt = self.runs(order)
+        return attempt, self.settles(order, attempt)
+
+    def settles(self, order: Order, attempt: Attempt) -> Verdict:
+        for _ in range(400):
+            verdict = settle_move(order, attempt, self.look("n1"), self.look("n2"))
+            for mend in verdict.mends:
+                self.mends(mend)
+            later = verdict.outcome is Outcome.UNKNOWN and verdict.retry is Retry.LATER
+            if not verdict.mends and not later:
+                return verdict
+        raise AssertionError(f"never settled: {verdict}")
+
+    def mends(self, mend: Mend) -> None:
+        order = self.order(Kind.MEND, mend.host, mend=mend.action, domid=mend.domid)
+        attempt = self.runs(order)
+        verdict = settle_mend(order, attempt, self.look(mend.host))
+        assert verdict.outcome is Outcome.DONE, verdict
+
+    def where(self) -> list[str]:
+        """Where the guest runs, by the ledger of the hypervisors."""
+        return ledger.running(self.world).get(self.uuid, [])
+
+
+@pytest.fixture
+def pair(tmp_path: Path, redis_client: redis.Redis) -> Pair:
+    return Pair(tmp_path, redis_client)
+
+
+End = tuple[Outcome, list[str]]
+STAYED: End = (Outcome.STAYED, ["n1"])
+MOVED: End = (Outcome.MOVED, ["n2"])
+GONE: End = (Outcome.CRASHED, [])
+PERSON: End = (Outcome.UNKNOWN, [])
+
+ENDS: list[tuple[str, str | None, End, set[Retry]]] = [
+    ("config-unreadable", None, STAYED, {Retry.SAME, Retry.LATER}),
+    ("no-config", None, STAYED, {Retry.PERSON, Retry.LATER}),
+    ("ssh-refused", None, STAYED, {Retry.SAME}),
+    ("ssh-unreachable", None, STAYED, {Retry.SAME}),
+    ("ssh-auth", None, STAYED, {Retry.SAME}),
+    ("ssh-hostkey", None, STAYED, {Retry.SAME}),
+    ("remote-xl-missing", None, STAYED, {Retry.SAME}),
+    ("chatter", None, STAYED, {Retry.PERSON}),
+    ("header-break", None, STAYED, {Retry.SAME, Retry.LATER}),
+    ("refuse", "Illegal pool specified: fast", STAYED, {Retry.OTHER_DESTINATION}),
+    ("needs-newer-xl", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("logdirty-nomem", None, STAYED, {Retry.LATER}),
+    ("qemu-logdirty", None, STAYED, {Retry.SAME}),
+    ("stream-write-fails", None, STAYED, {Retry.SAME}),
+    ("ignores-suspend", None, STAYED, {Retry.NEVER}),
+    ("crashes-in-migration", None, GONE, {Retry.PERSON}),
+    ("qemu-save-fails", None, STAYED, {Retry.SAME}),
+    ("break-after-suspend", None, STAYED, {Retry.SAME}),
+    ("stranded-suspend", None, PERSON, {Retry.PERSON}),
+    ("restore-nomem", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("restore-hvm", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("restore-cpuid", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("restore-disk", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("restore-nic", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("monitor-fails", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("ready-unwritable", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("cut-before-go", None, PERSON, {Retry.PERSON}),
+    ("cut-after-go", None, MOVED, {Retry.NONE}),
+    ("name-clash", "n2", STAYED, {Retry.OTHER_DESTINATION}),
+    ("unpause-fails", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("zombie-source", None, MOVED, {Retry.NONE}),
+    ("crashes-on-resume", None, GONE, {Retry.PERSON}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "text", "end", "retry"), ENDS, ids=[row[0] for row in ENDS])
+def test_what_is_concluded_of_a_failed_move_is_what_the_hypervisors_know(
+    pair: Pair,
+    fault: str,
+    text: str | None,
+    end: End,
+    retry: set[Retry],
+) -> None:
+    on = "n2" if FAULTS[fault][0] == HOST else "db"
+    inject(pair.world, on, fault, count=1, **({"text": text} if text else {}))
+    attempt, verdict = pair.moves()
+    assert attempt.state is AttemptState.ENDED, attempt
+    assert (verdict.outcome, pair.where()) == end, (verdict.reason, attempt.output_tail)
+    assert verdict.retry in retry, (verdict.reason, attempt.output_tail)
+    assert ledger.audit(pair.world) == []
+
+
+KILLED: list[tuple[str, End]] = [
+    ("precopy", STAYED),
+    ("suspended", PERSON),
+    ("renamed", PERSON),
+    ("go-sent", MOVED),
+    ("reported", MOVED),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True], ids=["xl alone", "xl and its supervisor"])
+@pytest.mark.parametrize(("point", "end"), KILLED, ids=[row[0] for row in KILLED])
+def test_when_xl_is_killed_at_a_point_of_its_protocol_the_guest_is_found_where_it_is(
+    pair: Pair, point: str, end: End, whole: bool
+) -> None:
+    inject(pair.world, "db", f"hold-{point}", count=1)
+    order = pair.order(Kind.MOVE, "n1", destination="n2", destination_address="n2")
+    settings = pair.settings["n1"]
+    journal = Journal(settings.state)
+    directory = journal.record(order)
+    start(settings, journal, order, prepare(order, settings, journal), directory)
+    until(lambda: bool(faults.held(pair.world, "db", point)), f"waiting at {point}")
+    child = int(json.loads((directory / "child.json").read_text())["pid"])
+    fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+    for pid in ([int(fields[1])] if whole else []) + [child]:
+        kill(pid)
+    clear(pair.world, "db")
+    boot_id = pair.look("n1").boot_id
+    until(lambda: journal.state(order.attempt_id, boot_id) is not AttemptState.RUNNING, "the end")
+    attempt = journal.attempt(order.attempt_id, boot_id)
+    assert attempt is not None and attempt.exit_code == (None if whole else -9)
+    verdict = pair.settles(order, attempt)
+    assert (verdict.outcome, pair.where()) == end, verdict.reason
+    assert verdict.mends == ()
+
+
+def test_a_plain_move_arrives_and_leaves_nothing_behind(pair: Pair) -> None:
+    attempt, verdict = pair.moves()
+    assert (attempt.exit_code, verdict.outcome, pair.where()) == (0, *MOVED)
+    assert pair.look("n1").leftovers == () and len(pair.look("n1").domains) == 1
+    assert ledger.audit(pair.world) == []
+
+
+def test_a_guest_goes_there_and_back(pair: Pair) -> None:
+    assert pair.moves()[1].outcome is Outcome.MOVED
+    order = pair.order(Kind.MOVE, "n2", destination="n1", destination_address="n1")
+    attempt = pair.runs(order)
+    verdict = settle_move(order, attempt, pair.look("n2"), pair.look("n1"))
+    assert (verdict.outcome, pair.where()) == (Outcome.MOVED, ["n1"])
+
+
+@pytest.mark.parametrize("fault", ["xl-garbage", "xl-fails", "xl-missing"])
+def test_a_source_whose_xl_is_broken_starts_nothing(pair: Pair, fault: str) -> None:
+    inject(pair.world, "n1", fault, count=None)
+    order = pair.order(Kind.MOVE, "n1", destination="n2", destination_address="n2")
+    settings = pair.settings["n1"]
+    pair.client.hset(keys.orders("n1"), order.attempt_id, order.model_dump_json())
+    run_step(Context(settings, pair.client, lambda: datetime.now(UTC)), order.attempt_id)
+    clear(pair.world, "n1")
+    said = Journal(settings.state).attempt(order.attempt_id, pair.look("n1").boot_id)
+    assert said is not None and said.refusal is RefusalCode.UNREADABLE
+    assert pair.where() == ["n1"]
+
+
+def test_stopping_and_starting_keeps_the_guest_the_same_guest(pair: Pair) -> None:
+    assert pair.runs(pair.order(Kind.STOP, "n1")).exit_code == 0
+    assert pair.where() == [] and len(pair.look("n1").domains) == 1
+    assert pair.runs(pair.order(Kind.START, "n1")).exit_code == 0
+    assert [g.uuid for g in pair.look("n1").guests] == [pair.uuid]
+    assert ledger.audit(pair.world) == []

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 
 from agents.wire import GuestSeen, Report
 from scheduler.inventory import HostEntry
+from scheduler.service.anyname import ANY_NAME
 from scheduler.service.paging import Cursor, Limit, Page, page
 from scheduler.service.parts import Parts, Viewer
 from scheduler.service.problem import no_such
@@ -116,7 +117,7 @@ def guests_out(fleet: FleetView, pairs: list[tuple[str, GuestSeen]]) -> list[Gue
     ]
 
 
-@router.get("/guests/{name:path}")
+@router.get(f"/guests/{ANY_NAME}")
 def guest(name: Name, who: Viewer, parts: Parts) -> list[GuestOut]:
     """One guest: one element for each host that shows it, which should be one."""
     fleet = parts.views.fleet()

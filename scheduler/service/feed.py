@@ -84,12 +84,16 @@ class Feed:
     def stop(self) -> None:
         """End, and let every listener end."""
         self._ending.set()
+        self.cut()
+        if self._thread is not None:
+            self._thread.join()
+
+    def cut(self) -> None:
+        """End every listener's stream; who still wants it comes back with the last id."""
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:
             _hand(listener, None)
-        if self._thread is not None:
-            self._thread.join()
 
     @property
     def listeners(self) -> int:

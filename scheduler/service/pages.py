@@ -11,6 +11,7 @@ from scheduler.progress import Progress
 from scheduler.rollout import ENDED, Rollout
 from scheduler.service import present
 from scheduler.service.access import Caller, Role
+from scheduler.service.anyname import ANY_NAME
 from scheduler.service.api_fleet import Name, guests_out, host_detail
 from scheduler.service.api_rollouts import Id
 from scheduler.service.login import PageCaller
@@ -179,7 +180,7 @@ def host(request: Request, name: Name, who: PageCaller, parts: Parts) -> Respons
     )
 
 
-@router.get("/guests/{name:path}")
+@router.get(f"/guests/{ANY_NAME}")
 def guest(request: Request, name: Name, who: PageCaller, parts: Parts) -> Response:
     """One guest: where it is, and what happened to it."""
     fleet = parts.views.fleet()

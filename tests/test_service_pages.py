@@ -1,0 +1,310 @@
+"""The pages without a browser: who gets in, what a form may do, and names that mean harm."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import redis
+
+from agents.keys import keys
+from agents.wire import Wanted
+from scheduler.rollout import Happening
+from scheduler.service import present
+from scheduler.service.access import Role
+from scheduler.service.app import STATIC
+from tests.redis_fleet import RedisFleet
+from tests.service_kit import Served, begun, served, small_fleet
+from tests.sim import START
+
+HOSTILE = (
+    '<script>alert("x")</script>',
+    "\x1b[31mred\x1b[0m\x07",
+    "two\nlines\r\nSet-Cookie: a=b",
+    "'\"><img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }}${7*7}",
+    "\u202egnp.exe\u2066",
+    "../../etc/passwd",
+    "a b?c#d%2F&e=f",
+    "x" * 255,
+)
+
+
+@pytest.fixture
+def running(redis_client: redis.Redis) -> Iterator[Served]:
+    """A service in front of a small fleet, with a rollout that was just started."""
+    played = RedisFleet(redis_client, small_fleet())
+    begun(played)
+    with served(redis_client, played) as made:
+        yield made
+
+
+@contextmanager
+def logged_in(running: Served, role: Role) -> Iterator[httpx.Client]:
+    """A browser without scripts that is let in."""
+    html_please = {"Accept": "text/html"}
+    with httpx.Client(
+        base_url=running.url, headers=html_please, timeout=30, follow_redirects=True
+    ) as client:
+        form = {"token": running.tokens[role], "next": "/rollouts"}
+        answer = client.post("/login", data=form)
+        assert answer.status_code == 200 and answer.url.path == "/rollouts"
+        yield client
+
+
+def hidden(page: str) -> dict[str, str]:
+    """The hidden fields of the page's first form that acts."""
+    start = page.index("/act")
+    fields = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page[start:])
+    return dict(fields[:2])
+
+
+def test_nobody_sees_a_page_without_logging_in(running: Served) -> None:
+    with httpx.Client(base_url=running.url, headers={"Accept": "text/html"}) as client:
+        for path in ("/", "/rollouts", "/rollouts/xsa-1", "/hosts", "/hosts/h0", "/audit"):
+            answer = client.get(path)
+            assert answer.status_code == 303
+            assert answer.headers["location"] == f"/login?next={quote(path)}"
+        assert client.get("/rollouts/xsa-1/live", headers={"HX-Request": "1"}).status_code == 401
+        for wrong in ("xr_00000000_" + "0" * 64, "x", "xr_"):
+            assert client.post("/login", data={"token": wrong}).status_code == 401
+        assert client.post("/login", data={"token": "x" * 300}).status_code == 422
+
+
+def test_a_session_cookie_is_for_this_site_alone_and_not_for_scripts(running: Served) -> None:
+    with httpx.Client(base_url=running.url) as client:
+        answer = client.post("/login", data={"token": running.tokens[Role.VIEWER]})
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+        assert running.tokens[Role.VIEWER] not in cookie
+        stored = b"".join(running.played.client.keys("xr:session:*"))  # type: ignore[arg-type]
+        assert client.cookies["xenroll_session"].encode() not in stored
+        behind = {"X-Forwarded-Proto": "https"}
+        over_tls = client.post(
+            "/login", data={"token": running.tokens[Role.VIEWER]}, headers=behind
+        )
+        assert "Secure" in over_tls.headers["set-cookie"]
+
+
+def test_after_a_login_nobody_is_sent_to_another_site(running: Served) -> None:
+    with httpx.Client(base_url=running.url) as client:
+        for wrong in ("//evil.example", "https://evil.example", "/\\evil.example", "/\r\nx: y"):
+            form = {"token": running.tokens[Role.VIEWER], "next": wrong}
+            assert client.post("/login", data=form).headers["location"] == "/"
+
+
+def test_logging_out_and_revoking_both_end_a_session(running: Served) -> None:
+    with logged_in(running, Role.VIEWER) as client, logged_in(running, Role.VIEWER) as other:
+        cookie = client.cookies["xenroll_session"]
+        client.post("/logout")
+        client.cookies.set("xenroll_session", cookie)
+        assert client.get("/hosts", follow_redirects=False).status_code == 303
+        assert other.get("/hosts").status_code == 200
+        viewer = running.tokens[Role.VIEWER].split("_")[1]
+        running.service.tokens.revoke(viewer, running.played.clock.now())
+        assert other.get("/hosts", follow_redirects=False).status_code == 303
+
+
+def test_every_page_is_made_for_every_role(running: Served) -> None:
+    controller = running.played.controller()
+    for role in Role:
+        with logged_in(running, role) as client:
+            for path in (
+                "/",
+                "/rollouts",
+                "/rollouts/xsa-1",
+                "/rollouts/xsa-1/live",
+                "/rollouts/xsa-1/plan",
+                "/rollouts/xsa-1/plan?wave=1",
+                "/hosts",
+                "/hosts/h1",
+                "/guests/g1",
+            ):
+                answer = client.get(path)
+                assert answer.status_code == 200, path
+                policy = answer.headers["content-security-policy"]
+                assert "script-src 'self'" in policy and "unsafe" not in policy
+                assert "on" + "click" not in answer.text and "style=" not in answer.text, path
+            asked = {"status": 200 if role is Role.ADMIN else 403}
+            assert client.get("/audit").status_code == asked["status"]
+            assert client.get("/rollouts/nothing").status_code == 404
+            assert client.get("/rollouts/xsa-1/plan?wave=99").status_code == 404
+        for _ in range(8):
+            running.played.round(controller, 20.0)
+
+
+def test_the_buttons_are_there_for_who_may_press_them(running: Served) -> None:
+    for role in Role:
+        with logged_in(running, role) as client:
+            page = client.get("/rollouts/xsa-1").text
+        may = role.covers(Role.ON_CALL)
+        assert ('id="do-pause"' in page) is may
+        assert ('id="ask-abort"' in page) is may
+        assert ("need the role on-call" in page) is not may
+
+
+def test_a_form_pauses_once_and_the_page_says_who_and_why(running: Served) -> None:
+    with logged_in(running, Role.ON_CALL) as client:
+        fields = hidden(client.get("/rollouts/xsa-1").text)
+        form = {**fields, "action": "pause", "reason": "disks <b>look</b> slow"}
+        page = client.post("/rollouts/xsa-1/act", data=form)
+        assert page.status_code == 200 and page.url.path == "/rollouts/xsa-1"
+        assert "disks &lt;b&gt;look&lt;/b&gt; slow" in page.text and "t-on-call" in page.text
+        assert running.played.store.control("xsa-1")["wanted"] == Wanted.PAUSE
+        running.post("/rollouts/xsa-1/actions/resume")
+        assert client.post("/rollouts/xsa-1/act", data=form).status_code == 200
+        assert running.played.store.control("xsa-1")["wanted"] == Wanted.RUN, (
+            "sent twice, acts once"
+        )
+    audit = running.get("/audit", Role.ADMIN).json()["items"]
+    assert [one["action"] for one in audit] == ["resume", "pause"]
+
+
+def test_a_form_that_is_forged_stale_or_empty_changes_nothing(running: Served) -> None:
+    with logged_in(running, Role.ON_CALL) as client:
+        fields = hidden(client.get("/rollouts/xsa-1").text)
+        good = {**fields, "action": "abort", "reason": "a good reason"}
+        path = "/rollouts/xsa-1/act"
+        assert client.post(path, data=good | {"csrf": "0" * 32}).status_code == 403
+        assert client.post(path, data={k: v for k, v in good.items() if k != "csrf"}).is_error
+        for header in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+            assert client.post(path, data=good, headers=header).status_code == 403
+        for wrong in ({"reason": ""}, {"reason": "x" * 501}, {"action": "destroy"}, {"key": "x"}):
+            assert client.post(path, data=good | wrong).status_code == 422, wrong
+        assert client.post("/rollouts/nothing/act", data=good).status_code == 404
+        assert client.get(path).status_code == 405
+        with logged_in(running, Role.VIEWER) as viewer:
+            theirs = running.service.tokens.session(
+                viewer.cookies["xenroll_session"], running.played.clock.now()
+            )
+            assert theirs is not None
+            refused = viewer.post(path, data=good | {"csrf": theirs.csrf})
+            assert refused.status_code == 403 and "role on-call" in refused.text
+    assert running.played.store.control("xsa-1")["wanted"] == Wanted.RUN
+
+
+def test_a_state_that_forbids_an_action_is_told_on_a_page(running: Served) -> None:
+    with logged_in(running, Role.ON_CALL) as client:
+        fields = hidden(client.get("/rollouts/xsa-1").text)
+        running.post("/rollouts/xsa-1/actions/abort")
+        form = {**fields, "action": "pause", "reason": "a good reason"}
+        answer = client.post("/rollouts/xsa-1/act", data=form)
+        assert answer.status_code == 409 and "cannot be taken back" in answer.text
+        page = client.get("/rollouts/xsa-1").text
+        assert 'id="do-abort"' not in page and "aborting" in page
+
+
+# Names that mean harm.
+
+
+@pytest.fixture
+def harmed(running: Served) -> Served:
+    """The same fleet, where h0 shows guests with hostile names, and the event log has them too."""
+    played = running.played
+    report = played.sim.report_of(played.sim.hosts["h0"])
+    model = report.guests[0]
+    guests = tuple(
+        model.model_copy(update={"name": name, "guest_class": name, "state": name[:6]})
+        for name in HOSTILE
+    )
+    changed = report.model_copy(
+        update={"guests": guests, "trouble": (HOSTILE[0],), "xen_version": HOSTILE[3]}
+    )
+    played.client.set(keys.report("h0"), changed.model_dump_json())
+    for name in (*HOSTILE, "y" * 10_000):
+        line = Happening(at=START, kind="crashed", text=f"guest {name}", guest=name)
+        played.client.xadd("xr:rollout:xsa-1:events", {"h": line.model_dump_json()})
+    book = played.store.book("xsa-1")
+    step = next(iter(book.steps.values()))
+    hurt = step.model_copy(update={"guest": HOSTILE[0], "reason": HOSTILE[3], "host": "h0"})
+    played.client.hset("xr:rollout:xsa-1:steps", step.id, hurt.model_dump_json())
+    return running
+
+
+def assert_harmless(text: str) -> None:
+    """No markup, no control character, and nothing that was computed."""
+    for bad in ("<script>alert", "<img src=x", "\x1b", "\x07", "\u202e", "y" * 1000):
+        assert bad not in text, bad
+    assert "49$" not in text
+
+
+def test_hostile_names_are_harmless_on_every_page(harmed: Served) -> None:
+    with logged_in(harmed, Role.ADMIN) as client:
+        paths = ["/", "/rollouts/xsa-1", "/rollouts/xsa-1/live", "/rollouts/xsa-1/plan"]
+        paths += ["/hosts", "/hosts/h0", *(f"/guests/{quote(name, safe='')}" for name in HOSTILE)]
+        for path in paths:
+            answer = client.get(path)
+            assert answer.status_code == 200, path
+            assert_harmless(answer.text)
+        shown = client.get("/hosts/h0").text
+        assert html.escape(HOSTILE[0], quote=False) in shown.replace("&#34;", '"')
+        assert "\\x1b[31mred" in shown
+
+
+def test_hostile_names_travel_whole_through_the_api(harmed: Served) -> None:
+    for name in HOSTILE:
+        (found,) = harmed.get(f"/guests/{quote(name, safe='')}").json()
+        assert found["name"] == name and found["host"] == "h0"
+    raw = harmed.get("/guests", limit=1000).content
+    assert b"\x1b" not in raw and b"\n" not in raw
+
+
+def test_a_hostile_path_is_answered_and_never_echoed(running: Served) -> None:
+    with logged_in(running, Role.VIEWER) as client:
+        for name in (*HOSTILE, "z" * 900, "%ff%fe", "%00"):
+            path = name if name.startswith("%") else quote(name, safe="")
+            for folder in ("guests", "hosts", "rollouts"):
+                answer = client.get(f"/{folder}/{path}")
+                assert answer.status_code in (404, 422), answer.text
+                assert_harmless(answer.text)
+            api = running.get(f"/guests/{path}")
+            assert api.status_code in (404, 422) and b"\x1b" not in api.content
+
+
+def test_a_report_that_cannot_be_read_shows_as_trouble(running: Served) -> None:
+    bad: Any = (b"\xff\xfe{", b'{"host": "h1"}', b"[]", b"null")
+    with logged_in(running, Role.VIEWER) as client:
+        for raw in bad:
+            running.played.client.set(keys.report("h1"), raw)
+            assert "cannot be read" in running.get("/hosts/h1").json()["trouble"]
+            assert "cannot be read" in client.get("/hosts").text
+
+
+# Files.
+
+
+def test_vendored_files_are_what_vendor_md_says() -> None:
+    text = (STATIC / "VENDOR.md").read_text()
+    rows = re.findall(r"\| `([\w.-]+)` \|.*\| `([0-9a-f]{64})` \|", text)
+    assert {name for name, _ in rows} == {one.name for one in STATIC.glob("*.min.*")}
+    for name, digest in rows:
+        assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == digest
+
+
+def test_no_page_or_own_script_names_another_origin() -> None:
+    own = [*STATIC.glob("app.*"), *(STATIC.parent / "pages").glob("*.html")]
+    assert len(own) > 10
+    assert [path.name for path in own if re.search(r"https?://", path.read_text())] == []
+
+
+def test_the_words_for_sizes_and_times() -> None:
+    times = {None: "\u2013", 0.4: "0 s", 89: "89 s", 91: "2 min", 3600: "60 min"}
+    times |= {11_100: "3 h 05 min", 172_800.0: "2 d 0 h"}
+    assert {s: present.duration(s) for s in times} == times
+    sizes = {None: "\u2013", 0: "0 MiB", 1023: "1023 MiB", 1536: "1.5 GiB", 204_800: "200 GiB"}
+    sizes |= {2_097_152: "2.0 TiB"}
+    assert {mib: present.size(mib) for mib in sizes} == sizes
+
+
+def test_the_folder_of_static_files_gives_nothing_else_away(running: Served) -> None:
+    for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/", "/static/none.js"):
+        assert httpx.get(running.url + path).status_code in (404, 405)
+    assert Path(STATIC / "app.js").is_file()

@@ -15,7 +15,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from agents.wire import Kind, keys
+from agents.keys import keys
+from agents.wire import Kind
 from planner.fleet import Fleet
 from scheduler.demo.example import SMALL, SMALL_POLICY, example_fleet, fleet_file
 from scheduler.demo.family import Process, descendants, send

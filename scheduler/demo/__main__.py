@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--resume", action="store_true", help="go on with the run that was ended")
     made.add_argument("--fleet", type=Path, default=EXAMPLE, help="a fleet file (%(default)s)")
     made.add_argument(
-        "--speed", type=float, default=60.0, help="simulated seconds per real one (%(default)s)"
+        "--speed", type=float, default=90.0, help="simulated seconds per real one (%(default)s)"
     )
     made.add_argument(
         "--state-dir", type=Path, default=Path(".state"), help="where it keeps everything"

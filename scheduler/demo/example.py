@@ -61,7 +61,9 @@ SMALL = (PoolShape("lab", 3, 2, memory_gib=48, cpus=16, guests=36, services=5),)
 
 DEMO_POLICY = Policy(
     xen_after=AFTER,
-    max_hosts_away=4,
+    max_moves_out_per_host=3,
+    max_moves_in_per_host=3,
+    max_hosts_away=6,
     max_hosts_away_per_group=2,
     wave_hosts=8,
     max_fill=0.97,

@@ -31,7 +31,7 @@ POLL_S = 0.1
 DRAWN_EVERY_S = 0.4
 
 CONTROLLER = {
-    "XENROLL_TICK_S": "0.15",
+    "XENROLL_TICK_S": "0.06",
     "XENROLL_LOOK_WAIT_S": "60",
     "XENROLL_LIMITS__STALE_AFTER_S": "30",
     "XENROLL_LIMITS__RETRY_BACKOFF_S": "1",
@@ -108,8 +108,8 @@ def _ctrl_c_is_heard() -> Iterator[float]:
 
 
 def _pace(speed: float) -> Pace:
-    patience = {"stop_wait_s": 60.0, "reboot_linger_s": 60.0, "poll_s": 0.1, "least_gap_s": 0.1}
-    return Pace(speed=speed, report_interval_s=8.0, workers=2, agent_settings=patience)
+    patience = {"stop_wait_s": 60.0, "reboot_linger_s": 60.0, "poll_s": 0.05, "least_gap_s": 0.05}
+    return Pace(speed=speed, report_interval_s=10.0, workers=3, agent_settings=patience)
 
 
 def _fresh(wish: Wish) -> tuple[Fleet, Memory]:

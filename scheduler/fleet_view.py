@@ -69,7 +69,7 @@ def fleet_document(
         "hosts": [_host(r, inventory, scope, avoided) for r in reports],
         "guests": [
             *(_guest(g, r, entries, scope) for r in reports for g in r.guests),
-            *(_leftover(left, r) for r in reports for left in r.leftovers),
+            *(_leftover(left, r) for r in reports for left in lost(r)),
         ],
     }
     return json.dumps(document).encode()
@@ -118,11 +118,17 @@ def _host(
     }
 
 
+def lost(report: Report) -> list[Leftover]:
+    """Leftovers that are in no list of guests: a crashed guest under its own name is in both."""
+    guests = {guest.domid for guest in report.guests}
+    return [left for left in report.leftovers if left.domid not in guests]
+
+
 def memory_mib(report: Report) -> int:
     """Memory for guests when the host is empty: what is free, and what its guests hold now."""
     dom0_mib = sum(domain.memory_mib for domain in report.domains if domain.domid == 0)
     held_mib = sum(guest.memory_mib + guest.overhead_mib for guest in report.guests)
-    held_mib += sum(left.memory_mib for left in report.leftovers)
+    held_mib += sum(left.memory_mib for left in lost(report))
     # The overheads are upper bounds, so the sum may not exceed what the machine has.
     return max(held_mib, min(report.memory_free_mib + held_mib, report.memory_total_mib - dom0_mib))
 

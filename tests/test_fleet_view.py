@@ -126,6 +126,25 @@ def test_a_leftover_blocks_its_host_until_somebody_settled_it() -> None:
     assert "migratedaway" in seen.guests[1].name
 
 
+def test_a_crashed_guest_that_is_in_both_lists_is_planned_once() -> None:
+    first, second = reports(obstacles=(PCI,))
+    g1 = first.guests[0]
+    left = Leftover(
+        kind=LeftoverKind.CRASHED,
+        domid=g1.domid,
+        name=g1.name,
+        uuid=g1.uuid,
+        state="---sc-",
+        cpu_time_s=3.0,
+        memory_mib=g1.memory_mib,
+    )
+    crashed = first.model_copy(update={"leftovers": (left,)})
+    scope = Scope((NEW,), Policy())
+    seen = fleet_from(fleet_document([crashed, second], Inventory(), scope, START))
+    assert [g.name for g in seen.guests] == ["g1"]
+    assert seen.hosts[0].memory_mib == memory_mib(first)
+
+
 def test_memory_for_guests_is_what_is_free_and_what_they_hold_but_not_more_than_there_is() -> None:
     first, _ = reports()
     assert memory_mib(first) == 64 * 1024

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from agents.wire import GuestSeen, Report
 from scheduler.cli_common import Exit, fail, inventory_of, store
+from scheduler.cli_enroll import host_enroll, host_withdraw
 from scheduler.desk import Desk
 from scheduler.inventory import InventoryError, load_inventory
 from scheduler.store import Store
@@ -118,6 +119,10 @@ def _words(guest: GuestSeen) -> str:
     obstacles = "; ".join(obstacle.text for obstacle in guest.obstacles)
     facts = f"{guest.type}, {guest.vcpus} vCPUs, {guest.memory_mib} MiB, {guest.state}"
     return f"{facts}; {obstacles}" if obstacles else facts
+
+
+hosts.command(name="enroll")(host_enroll)
+hosts.command(name="withdraw")(host_withdraw)
 
 
 @guests.command(name="list")

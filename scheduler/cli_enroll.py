@@ -1,0 +1,45 @@
+"""`xenroll host enroll` and `xenroll host withdraw`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scheduler.cli_common import Exit, fail, settings, store
+from scheduler.text import plain
+
+
+def host_enroll(
+    name: Annotated[str, typer.Argument(help="The host, as the inventory names it.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write its files; a folder of its name.")
+    ] = None,
+) -> None:
+    """Make a Redis user that reaches this host's keys alone, and the files to put on the host."""
+    from scheduler.enroll import EnrollError, enroll
+
+    if not name or not name.isprintable() or len(name) > 255:
+        fail(Exit.BAD_INPUT, f"{name!r} is no name of a host")
+    try:
+        with store() as held:
+            made = enroll(held.client, settings().redis_url, name, output or Path(name))
+    except EnrollError as error:
+        fail(Exit.REFUSED, f"{name} was not enrolled: {error}")
+    typer.echo(plain(f"{made.host} is enrolled as the Redis user {made.user}"))
+    typer.echo(f"put {made.settings} and {made.password} into /etc/xenroll on the host")
+    if not made.kept:
+        typer.echo("the server has no aclfile: it will not know the user after a restart")
+
+
+def host_withdraw(
+    name: Annotated[str, typer.Argument(help="The host whose user is taken away.")],
+) -> None:
+    """Take a host's Redis user away: its agent can no longer report or be given steps."""
+    from scheduler.enroll import withdraw
+
+    with store() as held:
+        if not withdraw(held.client, name):
+            fail(Exit.BAD_INPUT, f"no user of host {name} on this server")
+    typer.echo(plain(f"{name} is not enrolled any more"))

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from scheduler.limits import Limits
 from scheduler.service import (
     api_act,
     api_events,
@@ -18,6 +19,7 @@ from scheduler.service import (
     api_rollouts,
     health,
     login,
+    metrics,
     page_act,
     pages,
     problem,
@@ -55,6 +57,7 @@ def make_service(
     *,
     look_wait_s: float = 20.0,
     max_age_s: float = 1.0,
+    limits: Limits | None = None,
 ) -> Service:
     """The parts of one process. `draw` gives that many random bytes."""
     return Service(
@@ -66,6 +69,7 @@ def make_service(
         feed=Feed(store, log),
         draw=draw,
         look_wait_s=look_wait_s,
+        limits=limits or Limits(),
     )
 
 
@@ -91,7 +95,7 @@ def make_app(service: Service) -> FastAPI:
     problem.install(app)
     for part in (api_fleet, api_rollouts, api_act, api_events):
         app.include_router(part.router, prefix=API, responses=PROBLEMS)
-    for part in (health, login, pages, page_act):
+    for part in (health, metrics, login, pages, page_act):
         app.include_router(part.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Guard, new_id=service.new_id)

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from scheduler.limits import Limits
 from scheduler.service.access import Caller, Role, Tokens
 from scheduler.service.audit import Audit, Entry
 from scheduler.service.browser import COOKIE, other_site
@@ -33,6 +34,7 @@ class Service:
     feed: Feed
     draw: Callable[[int], bytes]  # so many random bytes
     look_wait_s: float
+    limits: Limits
 
     def new_id(self) -> str:
         """An id that nobody has."""

@@ -84,7 +84,14 @@ class Listen:
 def run(settings: Settings, where: Listen) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Raises ListenError, Away."""
     store = Store(quick(settings.redis_url), f"web-{os.getpid()}")
-    service = make_service(store, SystemClock(), os.urandom, log, look_wait_s=settings.look_wait_s)
+    service = make_service(
+        store,
+        SystemClock(),
+        os.urandom,
+        log,
+        look_wait_s=settings.look_wait_s,
+        limits=settings.limits,
+    )
     listening = where.listen()
     config = uvicorn.Config(
         make_app(service),

@@ -44,6 +44,7 @@ class RolloutView:
     progress: Progress
     curve: Curve
     blocked: dict[str, list[tuple[str, str]]]  # host -> (guest or "", why), by the newest plan
+    planning_s: float | None  # of the newest plan
     at: datetime
 
 
@@ -107,22 +108,26 @@ class Views:
             if not at_start:
                 at_start.append(guests_at_start(self._store.fleet_document(rollout_id, 1)))
             if before and before.book.rollout.generation == book.rollout.generation:
-                blocked = before.blocked
+                blocked, took_s = before.blocked, before.planning_s
             else:
                 plan = self._store.plan_document(rollout_id, book.rollout.generation)
-                blocked = blocked_by(plan)
-            shown = progress(book, now)
-            return RolloutView(book, shown, curve(book, at_start[0], now), blocked, now)
+                blocked, took_s = blocked_by(plan)
+            burned = curve(book, at_start[0], now)
+            return RolloutView(book, progress(book, now), burned, blocked, took_s, now)
 
         return read
 
 
-def blocked_by(plan: bytes | None) -> dict[str, list[tuple[str, str]]]:
-    """Why a plan leaves hosts out: host -> (guest or "", reason)."""
-    rows = json.loads(plan)["blocked"] if plan else []
-    return {
-        row["host"]: [(why["guest"] or "", why["reason"]) for why in row["reasons"]] for row in rows
+def blocked_by(plan: bytes | None) -> tuple[dict[str, list[tuple[str, str]]], float | None]:
+    """Why a plan leaves hosts out (host -> (guest or "", reason)), and how long it took to make."""
+    if plan is None:
+        return {}, None
+    said = json.loads(plan)
+    rows = {
+        row["host"]: [(why["guest"] or "", why["reason"]) for why in row["reasons"]]
+        for row in said["blocked"]
     }
+    return rows, float(said["summary"]["planning_s"])
 
 
 class _FleetReader:

@@ -1,0 +1,176 @@
+"""Metrics, alerts, dashboard and runbook: same names everywhere, and no guest's."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents.keys import keys
+from agents.wire import Wanted
+from scheduler.service.access import Role
+from tests.redis_fleet import RedisFleet
+from tests.service_kit import Served, begun, served, small_fleet
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def running(redis_client: redis.Redis) -> Iterator[Served]:
+    """A service in front of a small fleet with one guest that will crash."""
+    played = RedisFleet(redis_client, small_fleet(), faults={"g1": "crashes"})
+    begun(played)
+    with served(redis_client, played) as made:
+        yield made
+
+
+def scrape(running: Served) -> Samples:
+    headers = {"Authorization": f"Bearer {running.tokens[Role.VIEWER]}"}
+    answer = httpx.get(f"{running.url}/metrics", headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return {
+        (one.name, frozenset(one.labels.items())): one.value
+        for family in text_string_to_metric_families(answer.text)
+        for one in family.samples
+    }
+
+
+def value(found: Samples, name: str, **labels: str) -> float:
+    return found[(name, frozenset(labels.items()))]
+
+
+def test_a_rollout_is_counted_from_its_start_to_its_end(running: Served) -> None:
+    start = scrape(running)
+    assert value(start, "xenroll_hosts_exposed", advisory="XSA-1") == 4
+    assert value(start, "xenroll_vms_exposed", advisory="XSA-1") == 9
+    assert value(start, "xenroll_rollout_state", rollout="xsa-1", state="running") == 1
+    assert value(start, "xenroll_failure_budget_remaining_ratio", rollout="xsa-1") == 1
+    running.played.run(running.played.controller())
+    end = scrape(running)
+    book = running.played.store.book("xsa-1")
+    assert value(end, "xenroll_rollout_state", rollout="xsa-1", state="done") == 1
+    assert value(end, "xenroll_rollout_hosts", rollout="xsa-1", state="fixed") == 4
+    moved = sum(step.outcome == "moved" for step in book.steps.values())
+    assert value(end, "xenroll_migrations_total", outcome="moved", reason="none") == moved
+    assert value(end, "xenroll_migrations_total", outcome="crashed", reason="crash") == 1
+    assert value(end, "xenroll_vm_crashes_total", kernel_class="pvh linux-6.1 x86_64") == 1
+    assert value(end, "xenroll_failure_budget_remaining_ratio", rollout="xsa-1") == 0
+    assert value(end, "xenroll_migration_duration_seconds_count") == moved
+    assert value(end, "xenroll_host_reboot_duration_seconds_count") == 4
+    guests = sum(bool(guest.moves) for guest in book.guests.values())
+    assert value(end, "xenroll_vm_moves_count", rollout="xsa-1") == guests
+    assert not [name for name, _ in end if name == "xenroll_hosts_exposed"]
+
+
+def test_moves_in_flight_and_held_time_are_shown_while_it_runs(running: Served) -> None:
+    controller = running.played.controller()
+    for _ in range(3):
+        running.played.round(controller, 2.0)
+    found = scrape(running)
+    flying = sum(
+        value(found, "xenroll_migrations_in_flight", direction=direction)
+        for direction in ("to_fixed", "to_exposed")
+    )
+    book = running.played.store.book("xsa-1")
+    assert flying == len(book.under_way) > 0
+    assert value(found, "xenroll_step_running_seconds_max", rollout="xsa-1", kind="move") > 0
+
+
+def test_a_guest_on_two_hosts_is_counted(running: Served) -> None:
+    assert value(scrape(running), "xenroll_vms_running_twice") == 0
+    guest = running.played.sim.guests["g1"]
+    running.played.sim._boot_guest(guest, "h3")
+    running.played.publish()
+    assert value(scrape(running), "xenroll_vms_running_twice") == 1
+
+
+def test_the_lease_of_the_leading_controller_is_shown(running: Served) -> None:
+    assert not [name for name, _ in scrape(running) if name == "xenroll_lease_age_seconds"]
+    running.played.client.set("xr:controller", "somebody", px=4000)
+    assert 1 <= value(scrape(running), "xenroll_lease_age_seconds", lease="controller") < 5
+
+
+def test_metrics_need_a_token_and_no_guest_is_ever_a_label(running: Served) -> None:
+    assert httpx.get(f"{running.url}/metrics").status_code == 401
+    report = running.played.sim.report_of(running.played.sim.hosts["h1"])
+    hostile = 'evil"} 1\nxenroll_vms_running_twice 99'
+    guest = report.guests[0].model_copy(update={"name": hostile, "guest_class": hostile})
+    changed = report.model_copy(update={"guests": (guest,)})
+    running.played.client.set(keys.report("h1"), changed.model_dump_json())
+    running.played.store.want("xsa-1", Wanted.PAUSE, "a", hostile, running.played.clock.now())
+    found = scrape(running)
+    assert value(found, "xenroll_vms_running_twice") == 0
+    labels = {said for _, pairs in found for _, said in pairs}
+    names = {*running.played.sim.guests, hostile}
+    assert labels.isdisjoint(names)
+
+
+# What is shipped beside it.
+
+
+def rules(repository: Path) -> list[dict[str, Any]]:
+    said = yaml.safe_load((repository / "deploy/alerts/xenroll.yml").read_text())
+    return list(said["groups"][0]["rules"])
+
+
+def test_the_alert_rules_pass_their_unit_tests(repository: Path) -> None:
+    assert shutil.which("promtool"), "no promtool on PATH: apt-get install prometheus"
+    said = subprocess.run(
+        ["promtool", "test", "rules", "xenroll-test.yml"],
+        cwd=repository / "deploy/alerts",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_every_alert_has_its_words_a_test_and_a_chapter_in_the_runbook(repository: Path) -> None:
+    tests = yaml.safe_load((repository / "deploy/alerts/xenroll-test.yml").read_text())["tests"]
+    names = [one["name"] for one in tests]
+    runbook = (repository / "deploy/runbook.md").read_text()
+    for rule in rules(repository):
+        alert = rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert {"summary", "description", "runbook_url"} <= set(rule["annotations"])
+        assert rule["annotations"]["runbook_url"].endswith(f"#{alert.lower()}")
+        assert f"## {alert}\n" in runbook
+        assert f"{alert} fires" in names and f"{alert} keeps quiet" in names
+
+
+NOT_YET = {"xenroll_rollout_deadline_timestamp_seconds"}
+"""Appears with the deadline of an advisory."""
+
+
+def test_alerts_and_dashboard_use_only_metrics_that_there_are(
+    running: Served, repository: Path
+) -> None:
+    running.played.run(running.played.controller(), rounds=30)
+    running.played.client.set("xr:controller", "somebody", px=4000)
+    known = {name for name, _ in scrape(running)} | NOT_YET
+    running.played.run(running.played.controller())
+    known |= {name for name, _ in scrape(running)}
+    dashboard = json.loads((repository / "deploy/dashboards/xenroll.json").read_text())
+    used = [one["expr"] for panel in dashboard["panels"] for one in panel["targets"]]
+    used += [rule["expr"] for rule in rules(repository)]
+    named = {name for expr in used for name in re.findall(r"\bxenroll_\w+", expr)}
+    assert named - known == set()
+
+
+def test_every_command_in_the_runbook_exists(repository: Path) -> None:
+    from tests.test_docs import all_commands
+
+    known = {name for name, _ in all_commands()}
+    runbook = (repository / "deploy/runbook.md").read_text()
+    said = set(re.findall(r"`(xenroll (?:rollout|host|guest) [a-z]+)", runbook))
+    assert said and said <= known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,23 @@ def test_every_file_that_a_document_names_exists(repository: Path, name: str) ->
 def test_the_licence_is_there_in_full(repository: Path) -> None:
     text = (repository / "LICENSE").read_text()
     assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text
+
+
+def test_every_dependency_stands_in_architecture_with_its_reason(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    asked = [*project["dependencies"], *(one for extra in extras for one in extra)]
+    names = {re.split(r"[<>=!~\[ ]", one)[0].lower() for one in asked}
+    text = (repository / "ARCHITECTURE.md").read_text().lower()
+    listed = text[text.index("| package | for |") :]
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", listed)] == []
+
+
+def test_every_dependency_is_pinned(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    asked = [*project["dependencies"], *(one for extra in extras for one in extra)]
+    pins = (repository / "constraints.txt").read_text().lower().replace("_", "-").splitlines()
+    pinned = {line.partition("==")[0] for line in pins if "==" in line}
+    names = {re.split(r"[<>=!~\[ ]", one)[0].lower() for one in asked}
+    assert names - pinned == set()

@@ -115,9 +115,13 @@ def _guests(book: Book) -> list[GuestRecord]:
     return [book.guests[name] for name in sorted(book.guests)]
 
 
+ARRIVED = frozenset({"moved", "crashed"})
+
+
 def moves_done(book: Book) -> int:
-    """Live migrations that arrived."""
-    return sum(s.kind is Kind.MOVE and s.outcome == "moved" for s in book.steps.values())
+    """Live migrations that were carried out, those of guests that died of it included."""
+    steps = (step for step in book.steps.values() if step.kind is Kind.MOVE)
+    return sum(step.state is StepState.DONE and step.outcome in ARRIVED for step in steps)
 
 
 def _moves_left(book: Book) -> int:

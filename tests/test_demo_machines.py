@@ -124,7 +124,12 @@ def test_a_reboot_ends_the_machine_and_brings_it_back_on_the_fixed_build(
     start_reboot(power.world, host)
     assert power.went_down() == [host]
     assert power.went_down() == []
-    until(lambda: power.boot_what_is_due() is None and host in power.up())
+
+    def back() -> bool:
+        power.boot_what_is_due()
+        return host in power.up()
+
+    until(back)
     assert read_state(power.world, host)["xen"]["build_id"] == fixed_build(fleet)
 
 

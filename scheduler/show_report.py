@@ -28,7 +28,7 @@ def report(book: Book, progress: Progress) -> RenderableType:
 
 
 def _figures(progress: Progress) -> Table:
-    table = Table("", "reached", "planned", "lower bound of the first plan", box=None, pad_edge=False)
+    table = Table("", "reached", "planned", "first plan's lower bound", box=None, pad_edge=False)
     table.add_row(
         "hosts on a fixed build", str(progress.hosts_fixed), str(progress.hosts_to_fix), ""
     )

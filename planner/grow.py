@@ -36,7 +36,8 @@ class Recipe:
     is the place of the opening in the look-ahead's list. `fit_s`: see `Weights`. `bulk`: how much
     larger hosts come later; `late_s`: a host that waits longer than this for others to return
     shows that room is not scarce, and lets the hosts that take longest to empty go first.
-    `rare_s`: see `Weights`. `jitter` above 0 shuffles the order of hosts, by `seed`.
+    `rare_s`: see `Weights`. `jitter` above 0 shuffles the order of hosts, by `seed`;
+    hosts in `first` are emptied as soon as it is possible.
     """
 
     extra: int
@@ -48,6 +49,7 @@ class Recipe:
     rare_s: float = 0.0
     jitter: float = 0.0
     seed: int = 0
+    first: frozenset[int] = frozenset()
 
 
 Unlock = Callable[[State, list[int]], int | None]
@@ -212,7 +214,8 @@ class Grower:
                 h: (fullness(state, h) + recipe.bulk * bulk(state, h, weights)) * self.noise[h]
                 for h in hosts
             }
-            order = sorted(hosts, key=lambda host: (keys[host], drains_s[host], host))
+            first = recipe.first
+            order = sorted(hosts, key=lambda h: (h not in first, keys[h], drains_s[h], h))
             self.waiting[pool] = dict.fromkeys(order)
             longest = sorted(hosts, key=lambda host: (-drains_s[host], host))
             self.longest[pool] = dict.fromkeys(longest)

@@ -25,6 +25,9 @@ _FEWEST, _MOST = 2, 40
 # The same for fleets where some hosts stay blocked.
 _RESCUE_WORK, _RESCUES = 60_000, 60
 
+# So many recipes are tried again with the solver's help where all leave hosts blocked.
+_UNLOCKED = 4
+
 # Up to so many guests the steps are timed for every recipe, beyond it only for the best.
 _TIMED = 4_000
 
@@ -77,15 +80,17 @@ def best_of(
         if not search.try_out(recipe):
             break
     for recipe in rescues(arrays, bounds, options):
-        if not search.best.blocked or not search.try_out(recipe):
+        # What was left over in the end is where the next attempt begins.
+        if not search.best.blocked or not search.try_out(replace(recipe, first=search.blamed)):
             break
-    if unlock is not None and search.best.blocked:
-        search.try_out(search.best.grower.recipe, unlock)
+    for recipe in search.promising() if unlock is not None and search.best.blocked else ():
+        if not search.try_out(recipe, unlock) or not search.best.blocked:
+            break
     return search.best
 
 
 class _Search:
-    """The best candidate so far."""
+    """The best candidate so far; `blamed` are hosts that stayed blocked in some candidate."""
 
     def __init__(
         self, arrays: Arrays, bounds: Bounds, options: PlanOptions, canary: Sequence[int]
@@ -97,6 +102,8 @@ class _Search:
         self._began_s = options.clock()
         self._best: Candidate | None = None
         self._value: tuple[float, ...] = ()
+        self.blamed: frozenset[int] = frozenset()
+        self._tried: list[tuple[tuple[float, ...], Recipe]] = []
 
     @property
     def best(self) -> Candidate:
@@ -105,6 +112,11 @@ class _Search:
             raise AssertionError("nothing was tried yet")
         return self._best
 
+    def promising(self) -> list[Recipe]:
+        """The best few recipes so far, of different outcomes."""
+        by_value = {value: recipe for value, recipe in reversed(self._tried)}
+        return [by_value[value] for value in sorted(by_value)[:_UNLOCKED]]
+
     def try_out(self, recipe: Recipe, unlock: Unlock | None = None) -> bool:
         """Make and compare one candidate; False when the time is up."""
         grower = Grower(self._arrays, recipe, unlock)
@@ -112,6 +124,8 @@ class _Search:
         grower.run(() if recipe.jitter and recipe.seed % 2 else self._canary)
         candidate = Candidate(grower)
         value = _value(candidate, self._bounds, self._options)
+        self._tried.append((value, recipe))
+        self.blamed |= {host for hosts in grower.waiting for host in hosts}
         if self._best is None or value < self._value:
             self._best, self._value = candidate, value
         return self._options.clock() - self._began_s <= self._options.time_limit_s

@@ -9,7 +9,7 @@ CHAOS_KILLS ?= 50
 CHAOS_SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types fmt chaos clean
+.PHONY: help setup run test check lint types fmt chaos screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ fmt: $(READY) ## put the code into ruff's format
 
 chaos: $(READY) ## kill -9 everything, at random, 50 times during a rollout (CHAOS_SEED=n repeats one)
 	CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_SEED=$(CHAOS_SEED) $(BIN)/python -m pytest -s tests/test_chaos.py
+
+screenshots: $(READY) ## the dashboard's pages as pictures, into deploy/screenshots (needs chromium)
+	$(BIN)/python -m tests.service_screens deploy/screenshots
 
 clean: ## remove what runs and tests left, but not .venv
 	rm -rf .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build

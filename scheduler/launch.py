@@ -97,7 +97,9 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
 def begin(store: Store, drawn: Draw) -> Rollout:
     """Write the rollout down; the controller takes it from there. Raises Taken, Conflict."""
     wish = drawn.wish
-    rollout_id = free_id(wish.advisory, store.ids())
+    # The id stands in addresses, logs and orders: under embargo it is made of the codename.
+    public = ", ".join(one.shown(drawn.at, knows=False) for one in wish.advisories)
+    rollout_id = free_id(public or wish.advisory, store.ids())
     builds = build_ids(wish.advisories) if wish.advisories else wish.fixed_builds
     request = Request(rollout_id, wish.advisory, builds, wish.by, drawn.at, wish.advisories)
     rollout = new_rollout(request, drawn.planned)

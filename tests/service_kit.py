@@ -16,6 +16,7 @@ import redis
 import uvicorn
 
 from planner.fleet import Fleet
+from scheduler.advisory import Advisory
 from scheduler.fleet_view import Scope
 from scheduler.launch import Draw, Wish, begin
 from scheduler.planning import plan_fleet
@@ -41,14 +42,16 @@ def small_fleet() -> Fleet:
     return fleet(hosts, guests, canary_hosts=1, gates="canary")
 
 
-def begun(played: RedisFleet, advisory: str = "XSA-1") -> Rollout:
+def begun(played: RedisFleet, *advisories: Advisory) -> Rollout:
     """Start a rollout with the fleet's document, as `xenroll rollout start` does."""
     played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
     played.publish()
     reports = [played.sim.report_of(one) for one in played.sim.hosts.values()]
-    scope, now = Scope((NEW,), played.sim.fleet.policy), played.clock.now()
+    policy, now = played.sim.fleet.policy, played.clock.now()
+    scope = Scope((NEW,), policy, advisories=advisories)
     planned, document = plan_fleet(reports, played.sim.inventory, scope, now)
-    wish = Wish(advisory, (NEW,), "security")
+    name = ", ".join(one.id for one in advisories) or "XSA-1"
+    wish = Wish(name, (NEW,), "security", advisories=advisories)
     return begin(played.store, Draw(wish, planned, document, now))
 
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import redis
 
 from agents.wire import Kind
 from planner.fleet import load_fleet
+from scheduler.advisory import Advisory
 from scheduler.embedded import EmbeddedServer
 from scheduler.service.access import Role
 from tests.service_browser import DESK, PHONE, Browser, BusyFleet, browser
 from tests.service_kit import begun, served
-from tests.sim import NEW
+from tests.sim import NEW, START
 
 FLEET = Path(__file__).resolve().parent.parent / "deploy" / "examples" / "demo-fleet.json"
 FIXED = 9  # hosts
@@ -36,7 +38,8 @@ def half_way(client: redis.Redis) -> BusyFleet:
         for entry in played.sim.inventory.guests
     ]
     played.sim.inventory = played.sim.inventory.model_copy(update={"guests": tuple(owned)})
-    begun(played, "XSA-469")
+    advisory = Advisory(id="XSA-469", fixed_builds=(NEW,), deadline=START + timedelta(hours=2))
+    begun(played, advisory)
     return played
 
 
@@ -69,7 +72,7 @@ def take(page: Browser, folder: Path) -> None:
     for name, path in (
         ("plan", "/rollouts/xsa-469/plan"),
         ("host", "/hosts/north-03"),
-        ("hosts", "/hosts"),
+        ("report", "/rollouts/xsa-469/report"),
         ("login", "/login"),
     ):
         if name == "login":

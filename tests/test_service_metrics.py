@@ -148,8 +148,8 @@ def test_every_alert_has_its_words_a_test_and_a_chapter_in_the_runbook(repositor
         assert f"{alert} fires" in names and f"{alert} keeps quiet" in names
 
 
-NOT_YET = {"xenroll_rollout_deadline_timestamp_seconds"}
-"""Appears with the deadline of an advisory."""
+WITH_A_DEADLINE = {"xenroll_rollout_deadline_timestamp_seconds"}
+"""There only for a rollout whose advisory has a deadline; see test_service_embargo."""
 
 
 def test_alerts_and_dashboard_use_only_metrics_that_there_are(
@@ -157,7 +157,7 @@ def test_alerts_and_dashboard_use_only_metrics_that_there_are(
 ) -> None:
     running.played.run(running.played.controller(), rounds=30)
     running.played.client.set("xr:controller", "somebody", px=4000)
-    known = {name for name, _ in scrape(running)} | NOT_YET
+    known = {name for name, _ in scrape(running)} | WITH_A_DEADLINE
     running.played.run(running.played.controller())
     known |= {name for name, _ in scrape(running)}
     dashboard = json.loads((repository / "deploy/dashboards/xenroll.json").read_text())

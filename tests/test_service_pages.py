@@ -124,6 +124,8 @@ def test_every_page_is_made_for_every_role(running: Served) -> None:
                 "/rollouts/xsa-1/live",
                 "/rollouts/xsa-1/plan",
                 "/rollouts/xsa-1/plan?wave=1",
+                "/rollouts/xsa-1/report",
+                "/rollouts/xsa-1/report.md?since=2026-11-22T22:00:00Z",
                 "/hosts",
                 "/hosts/h1",
                 "/guests/g1",
@@ -191,6 +193,29 @@ def test_a_form_that_is_forged_stale_or_empty_changes_nothing(running: Served) -
     assert running.played.store.control("xsa-1")["wanted"] == Wanted.RUN
 
 
+def test_a_report_says_what_happened_in_html_and_markdown(redis_client: redis.Redis) -> None:
+    faults = {"g1": "crashes", "g2": "refuses"}
+    played = RedisFleet(redis_client, small_fleet(), faults=faults)
+    begun(played)
+    played.run(played.controller())
+    with served(redis_client, played) as running, logged_in(running, Role.VIEWER) as client:
+        page = client.get("/rollouts/xsa-1/report").text
+        text = client.get("/rollouts/xsa-1/report.md").text
+        for said in (page, text):
+            assert "g1" in said and "crashed" in said and "done" in said
+            assert "no plan can have fewer than" in said
+        assert page.count("<polyline") == 2 and "<script" not in page
+        later = client.get("/rollouts/xsa-1/report.md?since=2026-12-01T00:00").text
+        assert "## What happened" in text and "## What happened" not in later
+        assert client.get("/rollouts/xsa-1/report?since=yesterday").status_code == 422
+
+
+def test_markup_in_names_is_escaped_in_markdown(harmed: Served) -> None:
+    with logged_in(harmed, Role.VIEWER) as client:
+        text = client.get("/rollouts/xsa-1/report.md").text
+    assert "\\<script\\>" in text and "<script>" not in text and "\x1b[31m" not in text
+
+
 def test_a_state_that_forbids_an_action_is_told_on_a_page(running: Served) -> None:
     with logged_in(running, Role.ON_CALL) as client:
         fields = hidden(client.get("/rollouts/xsa-1").text)
@@ -239,6 +264,7 @@ def assert_harmless(text: str) -> None:
 def test_hostile_names_are_harmless_on_every_page(harmed: Served) -> None:
     with logged_in(harmed, Role.ADMIN) as client:
         paths = ["/", "/rollouts/xsa-1", "/rollouts/xsa-1/live", "/rollouts/xsa-1/plan"]
+        paths += ["/rollouts/xsa-1/report"]
         paths += ["/hosts", "/hosts/h0", *(f"/guests/{quote(name, safe='')}" for name in HOSTILE)]
         for path in paths:
             answer = client.get(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -10,10 +10,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from redis.exceptions import RedisError
 
+from scheduler.advisory import Advisory
 from scheduler.limits import Limits
 from scheduler.service import (
     api_act,
+    api_advisories,
     api_events,
     api_fleet,
     api_rollouts,
@@ -23,13 +26,16 @@ from scheduler.service import (
     page_act,
     pages,
     problem,
+    report,
 )
 from scheduler.service.access import Tokens
 from scheduler.service.audit import Audit
 from scheduler.service.feed import Feed
+from scheduler.service.fresh import Fresh
 from scheduler.service.guard import Guard
 from scheduler.service.parts import Service
 from scheduler.service.problem import ProblemBody
+from scheduler.service.veil import VeilLayer, hidden
 from scheduler.service.views import Clock, Views
 from scheduler.store import Store
 
@@ -93,10 +99,47 @@ def make_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     problem.install(app)
-    for part in (api_fleet, api_rollouts, api_act, api_events):
+    for part in (api_advisories, api_fleet, api_rollouts, api_act, api_events):
         app.include_router(part.router, prefix=API, responses=PROBLEMS)
-    for part in (health, metrics, login, pages, page_act):
+    for part in (health, metrics, login, report, pages, page_act):
         app.include_router(part.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
+    _describe_problems(app)
+    app.add_middleware(VeilLayer, secret=_secret(service))
     app.add_middleware(Guard, new_id=service.new_id)
     return app
+
+
+def _secret(service: Service) -> Callable[[], Sequence[Advisory]]:
+    """What is under embargo, read once a second at most."""
+
+    def read(before: tuple[Advisory, ...] | None) -> tuple[Advisory, ...]:
+        return tuple(service.store.advisories().values())
+
+    known = Fresh(read, service.clock.monotonic, service.views.max_age_s)
+
+    def secret() -> Sequence[Advisory]:
+        try:
+            return hidden(known.get(), service.clock.now())
+        except RedisError:
+            return known.last or ()
+
+    return secret
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Give errors their own media type in the API's description; FastAPI knows only one."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                for code, response in operation["responses"].items():
+                    content = response.get("content", {})
+                    for media_type in ("application/json", "text/event-stream"):
+                        if code >= "400" and media_type in content:
+                            content["application/problem+json"] = content.pop(media_type)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 from fastapi import Request
+from pydantic import ValidationError
 
 from agents.wire import Wanted
+from scheduler.advisory import Advisory
 from scheduler.fleet_view import FleetDoubt
 from scheduler.inventory import InventoryError, load_inventory
 from scheduler.launch import Draw, Wish, begin, draw
@@ -95,6 +97,7 @@ def _draw(parts: Service, body: StartBody, who: Caller) -> Draw:
         raise conflict("no_inventory", "there is no inventory; `xenroll inventory apply FILE`")
     wish = Wish(
         advisory=body.advisory,
+        advisories=(_advisory(parts, body),),
         fixed_builds=tuple(body.fixed_builds),
         by=who.name,
         xen_after=body.xen_after,
@@ -112,6 +115,25 @@ def _draw(parts: Service, body: StartBody, who: Caller) -> Draw:
     except PlanBroken as broken:
         said = f"nothing was started; the checker refuses the plan: {short(str(broken))}"
         raise Problem(500, "plan_broken", said) from None
+
+
+def _advisory(parts: Service, body: StartBody) -> Advisory:
+    """The advisory as it is known, with the builds given here. Raises Problem 422."""
+    known = parts.store.advisories()
+    now = parts.clock.now()
+    shown = {one.shown(now, knows=True): one for one in known.values()}
+    found = shown.get(body.advisory)
+    try:
+        facts = found.model_dump() if found else {"id": body.advisory}
+        builds = [*(found.fixed_builds if found else ()), *body.fixed_builds]
+        full = Advisory.model_validate(facts | {"fixed_builds": builds})
+    except ValidationError as error:
+        said = f"advisory: {error.errors()[0]['msg']}"
+        raise Problem(422, "invalid", said, [("body.advisory", said)]) from None
+    if not full.can_be_fixed:
+        said = f"nothing says what a host fixed for {body.advisory} looks like: give fixed_builds"
+        raise Problem(422, "invalid", said, [("body.fixed_builds", said)])
+    return full
 
 
 def _shown(blocked: dict[str, str]) -> list[tuple[str, str]]:

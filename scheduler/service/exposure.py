@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agents.wire import Kind
 from scheduler.book import Book
-from scheduler.rollout import HostState, Step, StepState
+from scheduler.rollout import HostState, Rollout, Step, StepState
 from scheduler.service.pace import forecast
 
 SAFE = frozenset({HostState.FIXED, HostState.UNAFFECTED})
@@ -42,6 +42,7 @@ class Curve(BaseModel):
     knows_guests: bool  # False where the document of the start says nothing of guests
     left_p50_s: float | None
     left_p90_s: float | None
+    deadline_at_s: float | None  # since the epoch: the first deadline of its advisories
 
 
 def guests_at_start(document: bytes | None) -> dict[str, str]:
@@ -59,7 +60,14 @@ def curve(book: Book, at_start: Mapping[str, str], now: datetime) -> Curve:
         knows_guests=bool(at_start),
         left_p50_s=p50_s,
         left_p90_s=p90_s,
+        deadline_at_s=deadline_s(book.rollout),
     )
+
+
+def deadline_s(rollout: Rollout) -> float | None:
+    """When every host must be safe, in seconds since the epoch; None: nobody said."""
+    found = [one.deadline.timestamp() for one in rollout.advisories if one.deadline]
+    return min(found, default=None)
 
 
 def _points(book: Book, at_start: Mapping[str, str], end: datetime) -> Iterable[Point]:

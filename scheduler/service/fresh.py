@@ -25,6 +25,11 @@ class Fresh(Generic[T]):
         self._value: T | None = None
         self._made_s = float("-inf")
 
+    @property
+    def last(self) -> T | None:
+        """The newest value, however old; None before the first."""
+        return self._value
+
     def get(self) -> T:
         """The value. Raises what making it raises."""
         age_s = self._monotonic() - self._made_s

@@ -58,7 +58,7 @@ class Guard:
                 if not is_static:
                     headers.setdefault("Cache-Control", "no-store")
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
             await send(message)
 
         body = await _whole_body(scope, receive)

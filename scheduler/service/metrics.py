@@ -143,6 +143,12 @@ def _rollouts(views: Sequence[RolloutView]) -> Iterator[Metric]:
         ],
     )
     yield _gauge(
+        "xenroll_rollout_deadline_timestamp_seconds",
+        "When every host must be safe.",
+        ["rollout"],
+        [([v.progress.id], v.curve.deadline_at_s) for v in views if v.curve.deadline_at_s],
+    )
+    yield _gauge(
         "xenroll_rollout_held_steps",
         "Steps that a gate holds.",
         ["rollout"],

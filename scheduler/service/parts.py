@@ -79,6 +79,7 @@ def caller(request: Request, said: _Credentials, parts: Parts) -> Caller:
         why = "this token is unknown, revoked or has ended" if said else "a token is needed"
         headers = {"WWW-Authenticate": 'Bearer realm="xenroll"'}
         raise Problem(401, "unauthenticated", why, headers=headers)
+    request.state.caller = found
     return found
 
 

@@ -72,7 +72,7 @@ class StartBody(BaseModel, extra="forbid"):
     """A rollout to start."""
 
     advisory: Word
-    fixed_builds: Annotated[list[BuildId], Field(min_length=1, max_length=20)]
+    fixed_builds: Annotated[list[BuildId], Field(max_length=20)] = []  # beside the advisory's
     xen_after: XenVersion | None = None
     without_hosts: Annotated[list[HostName], Field(max_length=1000)] = []
     accept_blocked: bool = False

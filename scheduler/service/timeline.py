@@ -142,7 +142,7 @@ def _lane(number: int, host: HostRecord, spans: Iterable[_Span], end_s: float) -
     bars = tuple(
         Bar(
             x=_x(span.start_s, end_s),
-            width=max(2.0, _x(span.end_s, end_s) - _x(span.start_s, end_s)),
+            width=max(2.0, round(_x(span.end_s, end_s) - _x(span.start_s, end_s), 1)),
             look=span.look,
             title=span.title,
         )

@@ -72,7 +72,7 @@ class Views:
     def __init__(self, store: Store, clock: Clock, max_age_s: float = 1.0) -> None:
         self._store = store
         self._clock = clock
-        self._max_age_s = max_age_s
+        self.max_age_s = max_age_s
         self._lock = threading.Lock()
         self._rollouts: dict[str, Fresh[RolloutView]] = {}
         self._fleet = Fresh(_FleetReader(store, clock).read, clock.monotonic, max_age_s)
@@ -91,7 +91,7 @@ class Views:
             if kept is None:
                 if rollout_id not in self._store.ids():
                     raise NoRollout(rollout_id)
-                kept = Fresh(self._reader(rollout_id), self._clock.monotonic, self._max_age_s)
+                kept = Fresh(self._reader(rollout_id), self._clock.monotonic, self.max_age_s)
             self._rollouts[rollout_id] = kept  # the newest asked for is last
             while len(self._rollouts) > KEPT_ROLLOUTS:
                 del self._rollouts[next(iter(self._rollouts))]

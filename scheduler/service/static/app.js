@@ -130,6 +130,7 @@ function chartData(curve) {
   const ends = [curve.left_p50_s, curve.left_p90_s].map((s) => (s ? last.at_s + s : null));
   const times = curve.points.map((p) => p.at_s);
   for (const end of [...new Set(ends)]) if (end) times.push(end);
+  if (curve.deadline_at_s) times.push(curve.deadline_at_s);
   times.sort((a, b) => a - b);
   const till = (end) => times.map((at) => {
     if (!end || at < last.at_s || at > end) return null;
@@ -143,7 +144,7 @@ function chartData(curve) {
     curve.knows_guests ? past("guests") : times.map(() => null)];
 }
 
-function chartOptions(box, knowsGuests) {
+function chartOptions(box, knowsGuests, deadline) {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const hours = (_, splits) => splits.map((s) => utc(s, splits[splits.length - 1] - splits[0]));
   const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
@@ -158,6 +159,7 @@ function chartOptions(box, knowsGuests) {
       { label: "forecast", stroke: colour("--draining"), width: 2, dash: [6, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
       { label: "nine in ten", stroke: colour("--draining"), width: 1, dash: [2, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
       { label: "guests", scale: "g", show: knowsGuests, stroke: colour("--rebooting"), width: 1.5, paths: steps, points: { show: false } }],
+    hooks: { draw: [(u) => deadlineLine(u, deadline, colour("--bad"))] },
     legend: { live: false }, cursor: { show: false },
   };
 }
@@ -168,16 +170,33 @@ function utc(seconds, span) {
   return span > 86400 ? text.slice(5, 16).replace("T", " ") : text.slice(11, 16);
 }
 
+function deadlineLine(u, deadline, colour) {
+  if (!deadline) return;
+  const x = u.valToPos(deadline, "x", true);
+  const { ctx } = u;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = colour;
+  ctx.lineWidth = 2 * devicePixelRatio;
+  ctx.beginPath();
+  ctx.moveTo(x, u.bbox.top);
+  ctx.lineTo(x, u.bbox.top + u.bbox.height);
+  ctx.stroke();
+  ctx.textAlign = "right";
+  ctx.fillText("deadline", x - 6 * devicePixelRatio, u.bbox.top + 14 * devicePixelRatio);
+  ctx.restore();
+}
+
 function drawChart(curve) {
   const box = byId("burn");
   const data = chartData(curve);
   if (chart) chart.destroy();
-  chart = new uPlot(chartOptions(box, curve.knows_guests), data, box);
+  chart = new uPlot(chartOptions(box, curve.knows_guests, curve.deadline_at_s), data, box);
   const last = curve.points[curve.points.length - 1];
   const clock = (s) => utc(last.at_s + s, Infinity) + " UTC";
   let words = last.hosts + " hosts" + (curve.knows_guests ? " and " + last.guests + " guests" : "") + " are exposed";
   if (curve.left_p50_s) words += "; at this pace none at " + clock(curve.left_p50_s);
   if (curve.left_p90_s) words += ", nine in ten by " + clock(curve.left_p90_s);
+  if (curve.deadline_at_s) words += "; the deadline is " + utc(curve.deadline_at_s, Infinity) + " UTC";
   byId("burn-words").textContent = words + ".";
 }
 

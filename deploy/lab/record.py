@@ -139,8 +139,9 @@ def source_dies_in_precopy(scene: Scene, folder: Path) -> None:
     scene.note("source switched off")
     scene.look("at once", [DESTINATION])
     scene.finish(folder)
-    time.sleep(60)
-    scene.look("60 s after", [DESTINATION])
+    for waited_s in (60, 180):
+        time.sleep(waited_s)
+        scene.look(f"another {waited_s} s after", [DESTINATION])
     scene.lab.switch_on(SOURCE)
 
 

@@ -71,11 +71,21 @@ class Scene:
 
     def strike(self, armed: subprocess.Popen[str], host: str, when: str) -> None:
         """Returns once the moment has come and the signals were sent."""
-        out, _ = armed.communicate(timeout=FINISH_TIMEOUT_S)
+        while armed.poll() is None:
+            self._still_moving(armed)
+            time.sleep(0.05)
+        out, _ = armed.communicate()
         if armed.returncode != 0:
             raise LabError(f"{self.case}: {host} never saw the moment: {when}")
         for line in out.splitlines():
             self.note(f"{host}, once {when}: {line}")
+
+    def _still_moving(self, armed: subprocess.Popen[str]) -> None:
+        """A moment that cannot come any more is not waited for."""
+        if self.mover is not None and self.mover.poll() is not None and armed.poll() is None:
+            armed.kill()
+            _, err = self.mover.communicate()
+            raise LabError(f"{self.case}: xl ended with {self.mover.returncode} too early: {err}")
 
     def disturb(self, host: str, when: str, *actions: str) -> None:
         """Waits for the moment and signals, in one."""

@@ -12,62 +12,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from planner.fleet import Evacuation, Fleet, Gates
-
-Place = tuple[int, ...]
+from planner.fleet import Fleet, Gates
+from tests.tiny_rules import Place, Rules
 
 
 class TooMany(Exception):
     """More states than asked for."""
-
-
-class Rules:
-    """Which single moves and reboots are allowed, guests and hosts by number."""
-
-    def __init__(self, fleet: Fleet, blocked: Collection[str]) -> None:
-        self.fleet = fleet
-        self.policy = fleet.policy
-        self.hosts, self.guests = fleet.hosts, fleet.guests
-        number = {host.name: n for n, host in enumerate(fleet.hosts)}
-        self.start: Place = tuple(number[guest.host] for guest in fleet.guests)
-        self.moves = [guest.evacuation is Evacuation.MOVE for guest in fleet.guests]
-        held = {g.host for g in fleet.guests if g.evacuation is Evacuation.HOLD}
-        self.goal = [
-            host.reboot and host.name not in blocked and host.name not in held
-            for host in fleet.hosts
-        ]
-        self.restarts = [
-            any(g.host == host.name and g.evacuation is Evacuation.RESTART for g in fleet.guests)
-            for host in fleet.hosts
-        ]
-        self.room_mib = [int(h.memory_mib * self.policy.max_fill + 1e-9) for h in fleet.hosts]
-        self.room_vcpus = [int(h.cpus * self.policy.vcpus_per_cpu + 1e-9) for h in fleet.hosts]
-        self.seconds = [self.policy.move_s(guest.memory_mib) for guest in fleet.guests]
-
-    def xen(self, host: int, rebooted: Collection[int]) -> tuple[int, ...]:
-        version = self.hosts[host].xen
-        if host in rebooted and self.policy.xen_after:
-            version = self.policy.xen_after
-        return tuple(int(part) for part in version.split("."))
-
-    def suits(self, guest: int, source: int, target: int, rebooted: Collection[int]) -> bool:
-        """The way is allowed, whatever the room."""
-        if source == target or self.hosts[source].pool != self.hosts[target].pool:
-            return False
-        if source in rebooted and self.hosts[target].reboot and target not in rebooted:
-            return False
-        if self.xen(target, rebooted) < self.xen(source, rebooted):
-            return False
-        return set(self.guests[guest].needs) <= set(self.hosts[target].offers)
-
-    def fits(self, guest: int, target: int, there: Collection[int]) -> bool:
-        """There is room for it beside the guests that are charged to the host."""
-        mib = sum(self.guests[g].room_mib for g in there) + self.guests[guest].room_mib
-        vcpus = sum(self.guests[g].vcpus for g in there) + self.guests[guest].vcpus
-        if mib > self.room_mib[target] or vcpus > self.room_vcpus[target]:
-            return False
-        names = set(self.guests[guest].apart)
-        return not any(names & set(self.guests[g].apart) for g in there)
 
 
 def fewest_moves(fleet: Fleet, blocked: Collection[str] = ()) -> int | None:
@@ -143,12 +93,18 @@ class Moment:
     first_wave: bool = True
     tail_s: float = 0.0
     last: int = -1
+    moves_left: int | None = None
 
 
 def shortest_makespan_s(
-    fleet: Fleet, blocked: Collection[str] = (), most_states: int = 200_000
+    fleet: Fleet,
+    blocked: Collection[str] = (),
+    most_states: int = 200_000,
+    most_moves: int | None = None,
 ) -> float | None:
     """Seconds that the shortest plan takes; None where no plan reboots all these hosts.
+
+    `most_moves`: of the plans that have at most so many migrations (None: of all).
 
     Steps start at 0 or when another ends: in any plan each can be put forward to such a time.
     Raises TooMany when more than `most_states` moments would have to be looked at.
@@ -156,7 +112,7 @@ def shortest_makespan_s(
     rules = Rules(fleet, blocked)
     todo = frozenset(n for n, goal in enumerate(rules.goal) if goal)
     order = count()
-    queue = [(0.0, next(order), Moment(rules.start))]
+    queue = [(0.0, next(order), Moment(rules.start, moves_left=most_moves))]
     seen: set[Moment] = set()
     while queue:
         now, _, moment = heapq.heappop(queue)
@@ -185,6 +141,9 @@ def _next(rules: Rules, moment: Moment, todo: frozenset[int]) -> Iterator[tuple[
 
 
 def _start_moves(rules: Rules, moment: Moment) -> Iterator[Moment]:
+    if moment.moves_left == 0:
+        return
+    left = None if moment.moves_left is None else moment.moves_left - 1
     on_the_way = {guest for guest, _, _ in moment.going}
     shut = moment.stopped | {h for h, _ in moment.stopping} | {h for h, _ in moment.away}
     for guest, source in enumerate(moment.place):
@@ -199,7 +158,8 @@ def _start_moves(rules: Rules, moment: Moment) -> Iterator[Moment]:
                 continue
             if _may_come(rules, moment, guest, source, target):
                 step = (guest, target, rules.seconds[guest])
-                yield replace(moment, going=tuple(sorted([*moment.going, step])), last=number)
+                going = tuple(sorted([*moment.going, step]))
+                yield replace(moment, going=going, last=number, moves_left=left)
 
 
 def _may_come(rules: Rules, moment: Moment, guest: int, source: int, target: int) -> bool:
@@ -291,5 +251,6 @@ def _wait(rules: Rules, moment: Moment) -> Iterator[tuple[float, Moment]]:
             wave=moment.wave,
             first_wave=moment.first_wave,
             tail_s=max(starting, moment.tail_s - step_s),
+            moves_left=moment.moves_left,
         ),
     )

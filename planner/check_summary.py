@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.check_view import TOLERANCE_S, Problem, Rule, View
+from planner.check_view import NONE, TOLERANCE_S, Problem, Rule, View
+from planner.fleet import Evacuation, Guest
 from planner.plan import StepKind
 
 
@@ -39,17 +40,31 @@ def _bound_problems(view: View, ends_s: float) -> Iterator[Problem]:
 
 
 def _class_problems(view: View) -> Iterator[Problem]:
+    """Classes that the first wave does, or does not, put to the test; a plan may tell of none."""
     told = view.plan.summary
     covered, others = set(told.classes_covered), set(told.classes_not_covered)
+    if not covered and not others:
+        return
     first = set(view.plan.waves[0].hosts) if view.plan.waves else set()
-    there = {guest.guest_class for guest in view.guests if guest.host in first}
-    classes = {guest.guest_class for guest in view.guests}
-    for name in sorted(covered - there):
+    in_first = {g.guest_class for g in view.guests if g.host in first and _moves(g)}
+    moved = {view.guests[guest].guest_class for guest in view.routes if _must_move(view, guest)}
+    for name in sorted(covered - in_first):
         yield _wrong(f"classes_covered names {name!r}, which no guest of the first wave has")
-    for name in sorted(others - classes):
+    for name in sorted(others - {guest.guest_class for guest in view.guests}):
         yield _wrong(f"classes_not_covered names {name!r}, which no guest has")
     for name in sorted(covered & others):
         yield _wrong(f"class {name!r} is both covered and not covered")
+    for name in sorted(filter(None, moved - covered - others)):
+        yield _wrong(f"guests of class {name!r} move, and it is neither covered nor not covered")
+
+
+def _moves(guest: Guest) -> bool:
+    return guest.evacuation is Evacuation.MOVE
+
+
+def _must_move(view: View, guest: int) -> bool:
+    """Whether the guest moves because its host reboots, not to make room."""
+    return view.reboot_of[view.home[guest]] != NONE
 
 
 def checksum_problems(view: View, fleet_sha256: str) -> Iterator[Problem]:

@@ -113,6 +113,7 @@ SUMMARY: dict[str, Break] = {
         classes_covered=("pvh", "hvm"), classes_not_covered=()
     ),
     "a class that no guest has": summary(classes_not_covered=("hvm", "vax")),
+    "a class of moved guests left out": summary(classes_not_covered=()),
     "a class both covered and not": summary(classes_not_covered=("hvm", "pvh")),
 }
 

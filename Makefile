@@ -9,7 +9,7 @@ CHAOS_KILLS ?= 50
 CHAOS_SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types fmt chaos screenshots clean
+.PHONY: help setup run test check lint types fmt chaos bench screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ chaos: $(READY) ## kill -9 everything, at random, 50 times during a rollout (CHA
 
 screenshots: $(READY) ## the dashboard's pages as pictures, into deploy/screenshots (needs chromium)
 	$(BIN)/python -m tests.service_screens deploy/screenshots
+
+bench: $(READY) ## the planner against its bounds and, where installed, Ganeti's hroller: ratios
+	$(BIN)/python -m tests.bench_planner $(ARGS)
 
 clean: ## remove what runs and tests left, but not .venv
 	rm -rf .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build

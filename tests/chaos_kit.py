@@ -93,6 +93,14 @@ def has_ended(stage: Stage) -> bool:
     return head(stage).state in ENDED
 
 
+def has_ended_if_it_can_be_told(stage: Stage) -> bool:
+    """The same, but no while the server is away."""
+    try:
+        return has_ended(stage)
+    except RedisError:
+        return False
+
+
 def program(process: Process) -> str:
     """The name of the program that a process runs, past an interpreter and its options."""
     words = [word for word in process.command() if not word.startswith("-")]
@@ -123,7 +131,7 @@ def victims(stage: Stage) -> dict[str, list[int]]:
 KINDS = ("agent", "worker", "horse", "step runner", "controller", "server", "all")
 """What is killed: an RQ worker is a process that forks a horse for each job."""
 
-RARE_S = 3.0
+RARE_S = 8.0
 """How long a process that lives only for moments is waited for."""
 
 

@@ -22,6 +22,7 @@ from tests.chaos_kit import (
     claims,
     every_guest_runs_once,
     has_ended,
+    has_ended_if_it_can_be_told,
     head,
     nothing_started_twice,
     plot,
@@ -45,13 +46,13 @@ def test_a_rollout_survives_the_death_of_anything_and_everything(tmp_path: Path)
     scene = plot(tmp_path / "state", SPEED)
     with Stage(scene) as stage:
         begin(stage)
-        while killer.killed.total() < KILLS:
+        while killer.killed.total() < KILLS or set(killer.killed) != set(KINDS):
+            assert not has_ended_if_it_can_be_told(stage), f"ended after {dict(killer.killed)}"
             rest(stage, killer.chance.uniform(*BETWEEN_S))
             killer.strike(stage)
         until(stage, lambda: has_ended(stage), 900.0, "the rollout's end")
         assert head(stage).state is RolloutState.DONE
     print(f"killed: {dict(killer.killed)}")
-    assert set(killer.killed) == set(KINDS)
     all_is_well(scene)
 
 

@@ -98,14 +98,16 @@ GUEST = {
 }
 
 
-def fleet_problems(document: Any) -> tuple[list[str], bool]:
+def fleet_problems(document: Any, *, is_whole: bool = True) -> tuple[list[str], bool]:
     """The first problems of a parsed fleet file, and whether those are all.
 
-    A few more than LISTED may be returned.
+    A few more than LISTED may be returned. Where the document is not whole, nothing is told of
+    what may be yet to come.
     """
     if type(document) is not dict:
         return [f"expected one JSON object, got {shown(document)}"], True
-    problems = columns.object_problems(document, TOP, "")
+    fields = {name: field for name, field in TOP.items() if is_whole or name in document}
+    problems = columns.object_problems(document, fields, "")
     policy = document.get("policy")
     if type(policy) is dict:
         problems += columns.object_problems(policy, POLICY, "policy")
@@ -113,7 +115,9 @@ def fleet_problems(document: Any) -> tuple[list[str], bool]:
         if len(problems) >= LISTED:
             return problems, False
         problems += [line for _, line in sorted(batch, key=lambda found: found[0])]
-    return problems or _crowded(document["hosts"], document["guests"]), True
+    if problems or not is_whole:
+        return problems, True
+    return _crowded(document["hosts"], document["guests"]), True
 
 
 def _batches(document: dict[str, Any]) -> Iterator[list[Found]]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from planner.fleet import Fleet, FleetError, load_fleet
 from planner.fleet_errors import GUEST, HOST, ROWS_AT_A_TIME, TOP
+from planner.fleet_read import BEGINNING_BYTES
 from planner.ranges import LISTED
 from tests.fleet_documents import changed, document
 
@@ -266,3 +267,26 @@ def test_a_problem_in_the_last_row_of_many_is_found() -> None:
     ]
     made["guests"][-1] = made["guests"][-1] | {"evacuation": "move", "name": "g0"}
     assert "is taken by guests[0]" in problems(made)[0]
+
+
+def test_of_a_large_file_the_beginning_is_looked_at_before_all_of_it_is_parsed() -> None:
+    guests = 2 * BEGINNING_BYTES // 100
+    data = json.dumps(many(guests, vcpus=-1)).encode()
+    assert len(data) > 2 * BEGINNING_BYTES
+    error = refused(data[:-1])
+    assert error.problems == refused(many(LISTED, vcpus=-1)).problems
+    assert not error.all_seen
+    twice = refused(data.replace(b'"vcpus": -1', b'"vcpus": 1, "vcpus": 1')[:-1])
+    assert twice.problems[-1] == f"guests[{LISTED - 1}].vcpus: stands twice in one object"
+
+
+def test_a_large_file_whose_hosts_come_last_is_read_as_it_is_meant() -> None:
+    made = many(2)
+    made["hosts"] += [made["hosts"][0] | {"name": f"h{n}"} for n in range(BEGINNING_BYTES // 50)]
+    for guest in made["guests"]:
+        guest["host"] = made["hosts"][-1]["name"]
+    made["hosts"][-1]["memory_mib"] = 10**6
+    data = json.dumps(made | {"hosts": made.pop("hosts")}).encode()
+    assert data.index(b'"guests"') < data.index(b'"hosts"')
+    assert len(load_fleet(data).guests) == 2
+    assert problems(data[:-1])[0].startswith("line 1, column ")

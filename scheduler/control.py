@@ -151,6 +151,8 @@ class Controller:
             if attempt is not None:
                 self._missing_s.pop(name, None)
                 self._feed(book, AttemptSeen(self.parts.clock.now(), step.id, attempt))
+                if book.steps[step.id].state is StepState.SETTLING:
+                    self.looks.fresh(step.id, step.hosts)  # asks now; a later round is answered
             elif step.state is StepState.ORDERED:
                 self._send_again(book, step, name)
             else:

@@ -65,13 +65,17 @@ def hold(reason: str, blame: Blame = Blame.NOBODY) -> Gate:
     return Gate(Answer.HOLD, reason, blame)
 
 
-def check(step: Step, sight: Sight, room_taken_mib: Mapping[str, int]) -> Gate:
-    """May this step start now?  `room_taken_mib`: what moves under way will take, by host."""
+Arriving = Mapping[str, Mapping[str, int]]
+"""Moves under way: destination -> guest -> the room that it takes there in the end, in MiB."""
+
+
+def check(step: Step, sight: Sight, arriving: Arriving) -> Gate:
+    """May this step start now, beside what is under way?"""
     source = sight.report(step.host)
     if isinstance(source, str):
         return hold(source)
     if step.kind is Kind.MOVE:
-        return _move(step, source, sight, room_taken_mib)
+        return _move(step, source, sight, arriving)
     if step.kind is Kind.REBOOT:
         return _reboot(step, source)
     if step.kind in (Kind.STOP, Kind.START):
@@ -84,7 +88,7 @@ def find(report: Report, name: str) -> GuestSeen | None:
     return next((guest for guest in report.guests if guest.name == name), None)
 
 
-def _move(step: Step, source: Report, sight: Sight, taken: Mapping[str, int]) -> Gate:
+def _move(step: Step, source: Report, sight: Sight, arriving: Arriving) -> Gate:
     destination = sight.report(step.destination or "")
     if isinstance(destination, str):
         return hold(destination)
@@ -94,7 +98,8 @@ def _move(step: Step, source: Report, sight: Sight, taken: Mapping[str, int]) ->
     for obstacle in guest.obstacles:
         text = f"{guest.name}: {obstacle.text}"
         return Gate(Answer.DIFFERS, text) if obstacle.lasting else hold(text, Blame.GUEST)
-    wrong = _destination_refuses(guest, source, destination, taken.get(destination.host, 0))
+    promised_mib = still_to_come_mib(destination, arriving.get(destination.host, {}))
+    wrong = _destination_refuses(guest, source, destination, promised_mib)
     if wrong:
         return hold(wrong, Blame.DESTINATION)
     return Gate(Answer.GO, guest=guest, source=source, destination=destination)
@@ -112,8 +117,18 @@ def _gone(step: Step, source: Report, destination: Report, sight: Sight) -> Gate
     return Gate(Answer.DIFFERS, f"{step.guest} is on {where[0]}, not on {source.host} any more")
 
 
+def still_to_come_mib(destination: Report, arriving: Mapping[str, int]) -> int:
+    """Room promised to moves under way that the destination's free memory does not lack yet."""
+    seen_mib = {domain.name: domain.memory_mib for domain in destination.domains}
+    left_mib = 0
+    for guest, room_mib in arriving.items():
+        here_mib = max(seen_mib.get(guest, 0), seen_mib.get(f"{guest}--incoming", 0))
+        left_mib += max(0, room_mib - here_mib)
+    return left_mib
+
+
 def _destination_refuses(
-    guest: GuestSeen, source: Report, destination: Report, taken_mib: int
+    guest: GuestSeen, source: Report, destination: Report, promised_mib: int
 ) -> str:
     clash = _clash(guest, destination)
     if clash:
@@ -124,7 +139,7 @@ def _destination_refuses(
     if version(destination.xen) < version(source.xen):
         return f"{destination.host} runs Xen {destination.xen}, lower than {source.xen}"
     need_mib = guest.memory_mib + guest.overhead_mib
-    free_mib = destination.memory_free_mib - taken_mib
+    free_mib = destination.memory_free_mib - promised_mib
     if free_mib < need_mib:
         return f"{destination.host} is {need_mib - free_mib} MiB short of room for {guest.name}"
     return ""

@@ -20,7 +20,7 @@ class Load:
 
     leaving: Counter[str] = field(default_factory=Counter)
     arriving: Counter[str] = field(default_factory=Counter)
-    room_taken_mib: Counter[str] = field(default_factory=Counter)
+    room_mib: dict[str, dict[str, int]] = field(default_factory=dict)  # destination -> guest
     away: int = 0
     away_by_group: Counter[str | None] = field(default_factory=Counter)
     touched: set[str] = field(default_factory=set)
@@ -31,7 +31,7 @@ class Load:
         if step.kind is Kind.MOVE and step.destination:
             self.leaving[step.host] += 1
             self.arriving[step.destination] += 1
-            self.room_taken_mib[step.destination] += step.room_mib
+            self.room_mib.setdefault(step.destination, {})[step.guest or ""] = step.room_mib
         elif step.kind is Kind.REBOOT:
             self.away += 1
             self.away_by_group[group] += 1
@@ -54,7 +54,7 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
         if step.kind is Kind.START and not draft.guest(step.guest or "", step.host).down:
             moot(draft, step, f"{step.guest} was not shut down by this rollout")
             continue
-        gate = check(step, sight, load.room_taken_mib)
+        gate = check(step, sight, load.room_mib)
         _answered(draft, step, gate, load, sight, limits)
 
 

@@ -56,4 +56,6 @@ def _clear_ended(client: redis.Redis, name: str) -> None:
     except NoSuchJobError:
         return
     if job.get_status() in SENT_AGAIN:
-        job.delete()
+        # RQ's own delete() raises when an execution that a reboot cut off is no more; the id is
+        # free as soon as the job's hash is gone.
+        client.delete(Job.key_for(name))

@@ -119,6 +119,29 @@ def test_a_lost_job_is_sent_again_while_its_order_stands(redis_client: redis.Red
     assert sum(len(queue.job_ids) for queue in queues) > 0
 
 
+def test_a_job_that_rq_gave_up_on_does_not_keep_its_order_from_being_sent_again(
+    redis_client: redis.Redis,
+) -> None:
+    played = small(redis_client)
+    played.begin()
+    controller = played.controller()
+    played.publish()
+    controller.tick()
+    played.publish()
+    controller.tick()
+    gave_up = list(redis_client.keys("rq:job:*"))
+    for name in gave_up:
+        redis_client.hset(name, "status", "failed")
+    for host_name in played.sim.hosts:
+        redis_client.delete(f"rq:queue:{queue_name(host_name)}")
+    for _ in range(12):
+        played.pass_time(5)
+        played.publish()
+        controller.tick()
+    statuses = {redis_client.hget(name, "status") for name in gave_up}
+    assert gave_up and statuses == {b"queued"}
+
+
 def test_a_pause_holds_the_hosts_even_while_no_controller_runs(
     redis_client: redis.Redis,
 ) -> None:

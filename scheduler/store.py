@@ -142,8 +142,12 @@ class Store:
             raise Conflict(head.id)
         return head
 
-    def book(self, rollout_id: str) -> Book:
-        """The whole rollout. Raises NoRollout."""
+    def book(self, rollout_id: str, parsed: dict[bytes, BaseModel] | None = None) -> Book:
+        """The whole rollout. Raises NoRollout.
+
+        `parsed`: records of an earlier reading by their bytes; who reads again and again keeps it.
+        """
+        parsed = {} if parsed is None else parsed
         base = _base(rollout_id)
         with self.client.pipeline(transaction=True) as pipe:
             pipe.get(base)
@@ -154,9 +158,9 @@ class Store:
             raise NoRollout(rollout_id)
         return Book(
             Rollout.model_validate_json(head),
-            {step.id: step for step in _records(Step, steps)},
-            {host.name: host for host in _records(HostRecord, hosts)},
-            {guest.name: guest for guest in _records(GuestRecord, guests)},
+            {step.id: step for step in _known_records(Step, steps, parsed)},
+            {host.name: host for host in _known_records(HostRecord, hosts, parsed)},
+            {guest.name: guest for guest in _known_records(GuestRecord, guests, parsed)},
         )
 
     def head(self, rollout_id: str) -> Rollout:
@@ -248,6 +252,18 @@ class Store:
 
 def _records(model: type[Record], raw: Iterable[bytes]) -> list[Record]:
     return [model.model_validate_json(value) for value in raw]
+
+
+def _known_records(
+    model: type[Record], raw: Iterable[bytes], parsed: dict[bytes, BaseModel]
+) -> list[Record]:
+    """As `_records`; what was parsed before is taken from there, and what is gone forgotten."""
+    found = {value: parsed.get(value) or model.model_validate_json(value) for value in raw}
+    for value in [value for value, one in parsed.items() if isinstance(one, model)]:
+        if value not in found:
+            del parsed[value]
+    parsed.update(found)
+    return cast("list[Record]", list(found.values()))
 
 
 def _text(value: Any) -> str:

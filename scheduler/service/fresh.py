@@ -1,4 +1,4 @@
-"""A value that is made anew at most every so often, by one caller at a time."""
+"""A value that is made anew at most every so often, in the background where that is possible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ TOO_OLD_S = 5.0
 
 
 class Fresh(Generic[T]):
-    """Fifty dashboards that ask at once cost one reading; the others get the last value."""
+    """Fifty dashboards that ask at once cost one reading, and none of them waits for it.
+
+    With `max_age_s` 0 every caller waits for a value of their own.
+    """
 
     def __init__(
         self, make: Callable[[T | None], T], monotonic: Callable[[], float], max_age_s: float
@@ -31,20 +34,27 @@ class Fresh(Generic[T]):
         return self._value
 
     def get(self) -> T:
-        """The value. Raises what making it raises."""
-        age_s = self._monotonic() - self._made_s
-        if self._value is not None and age_s < self._max_age_s:
-            return self._value
-        wait = self._value is None or age_s >= max(TOO_OLD_S, self._max_age_s)
-        if not self._lock.acquire(blocking=wait or self._max_age_s == 0):
-            assert self._value is not None
-            return self._value
+        """The value. Raises what making it raises, if there is none that is young enough."""
+        value, age_s = self._value, self._monotonic() - self._made_s
+        if value is None or self._max_age_s == 0 or age_s >= TOO_OLD_S:
+            with self._lock:
+                return self._remake()
+        if age_s >= self._max_age_s and self._lock.acquire(blocking=False):
+            threading.Thread(target=self._in_background, name="fresh", daemon=True).start()
+        return value
+
+    def _in_background(self) -> None:
+        """Make it with the lock that the caller took; a failure shows when the value is too old."""
         try:
-            if self._monotonic() - self._made_s >= self._max_age_s:
-                began_s = self._monotonic()
-                self._value = self._make(self._value)
-                self._made_s = began_s
-            assert self._value is not None
-            return self._value
+            self._remake()
         finally:
             self._lock.release()
+
+    def _remake(self) -> T:
+        """A new value, unless somebody else has just made one. The lock must be held."""
+        if self._value is not None and self._monotonic() - self._made_s < self._max_age_s:
+            return self._value
+        began_s = self._monotonic()
+        self._value = self._make(self._value)
+        self._made_s = began_s
+        return self._value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from scheduler.progress import Progress
 from scheduler.rollout import ENDED, Rollout
@@ -72,7 +72,13 @@ def overview(request: Request, rollout_id: Id, who: PageCaller, parts: Parts) ->
 def live(request: Request, rollout_id: Id, who: PageCaller, parts: Parts) -> Response:
     """What changes on the overview: the headline and the cards."""
     view = parts.views.rollout(rollout_id)
-    return page(request, "live.html", who, **_live_values(parts, who, view))
+    control = parts.store.control(rollout_id)
+    key = (rollout_id, who.role.covers(Role.ON_CALL), *sorted(control.items()))
+
+    def make() -> bytes:
+        return bytes(page(request, "live.html", who, **_live_values(parts, who, view)).body)
+
+    return HTMLResponse(parts.fragments.get(key, view, make))
 
 
 @router.get("/rollouts/{rollout_id}/grid")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -14,6 +14,7 @@ from scheduler.service.access import Caller, Role, Tokens
 from scheduler.service.audit import Audit, Entry
 from scheduler.service.browser import COOKIE, other_site
 from scheduler.service.feed import Feed
+from scheduler.service.fragments import Fragments
 from scheduler.service.problem import Problem
 from scheduler.service.views import Clock, Views
 from scheduler.store import Store
@@ -35,6 +36,7 @@ class Service:
     draw: Callable[[int], bytes]  # so many random bytes
     look_wait_s: float
     limits: Limits
+    fragments: Fragments = field(default_factory=Fragments)
 
     def new_id(self) -> str:
         """An id that nobody has."""

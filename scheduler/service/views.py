@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from pydantic import BaseModel
+
 from agents.wire import GuestSeen, Report
 from scheduler.book import Book
 from scheduler.desk import Desk
@@ -99,12 +101,13 @@ class Views:
 
     def _reader(self, rollout_id: str) -> Callable[[RolloutView | None], RolloutView]:
         at_start: list[dict[str, str]] = []
+        parsed: dict[bytes, BaseModel] = {}
 
         def read(before: RolloutView | None) -> RolloutView:
             now = self._clock.now()
             book = before.book if before else None
             if book is None or self._store.head(rollout_id).version != book.rollout.version:
-                book = self._store.book(rollout_id)
+                book = self._store.book(rollout_id, parsed)
             if not at_start:
                 at_start.append(guests_at_start(self._store.fleet_document(rollout_id, 1)))
             if before and before.book.rollout.generation == book.rollout.generation:

@@ -17,7 +17,7 @@ from tests.lab_kit import lab_of, layout, move, say, unharmed
 pytestmark = pytest.mark.timeout(2400)
 
 HOSTS = ("lab-1", "lab-2")
-PV_GUEST = Guest("para", 9, kind="pv", shared_disk=2)
+PV_GUEST = Guest("para", 9, kind="pv", memory_mib=48, shared_disk=2)
 
 
 @pytest.fixture(scope="module")

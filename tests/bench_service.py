@@ -29,8 +29,8 @@ from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
 
 HOSTS, GUESTS_A_HOST, DASHBOARDS = 1000, 12, 50
-REQUESTS = 40
-ROUND_S = 0.5  # a controller's tick
+REQUESTS, WARM_UP_S = 40, 10
+ROUND_S, VIRTUAL_S = 0.5, 2.0  # a controller's tick; reports come every 20 virtual seconds
 PATHS = (
     "/api/v1/rollouts/xsa-1",
     "/api/v1/rollouts/xsa-1/progress",
@@ -80,7 +80,7 @@ def play(played: RedisFleet, ending: threading.Event) -> None:
     """Go on with the rollout until told to end."""
     controller = played.controller()
     while not ending.wait(ROUND_S):
-        played.round(controller)
+        played.round(controller, VIRTUAL_S)
 
 
 async def dashboard(client: httpx.AsyncClient, counts: list[int], number: int) -> None:
@@ -101,7 +101,7 @@ async def measure(url: str, token: str) -> None:
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
         await client.post("/login", data={"token": token})
         followers = [asyncio.create_task(dashboard(client, counts, n)) for n in range(DASHBOARDS)]
-        await asyncio.sleep(5)
+        await asyncio.sleep(WARM_UP_S)
         for path in PATHS:
             headers = {"Authorization": f"Bearer {token}"} if path == "/metrics" else {}
             took_ms = sorted([await timed(client, path, headers) for _ in range(REQUESTS)])

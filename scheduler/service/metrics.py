@@ -132,6 +132,20 @@ def _rollouts(views: Sequence[RolloutView]) -> Iterator[Metric]:
         ],
     )
     yield _gauge(
+        "xenroll_hosts_closed",
+        "Hosts that are closed to new guests, by the state of their rollout.",
+        ["rollout", "state"],
+        [
+            ([v.progress.id, str(v.progress.state)], sum(h.closed for h in v.progress.hosts))
+            for v in views
+        ],
+    )
+    yield from _times(views)
+    yield from _slow(views)
+
+
+def _times(views: Sequence[RolloutView]) -> Iterator[Metric]:
+    yield _gauge(
         "xenroll_rollout_eta_seconds",
         "Seconds until the last host is fixed, at the pace so far.",
         ["rollout", "quantile"],
@@ -154,16 +168,6 @@ def _rollouts(views: Sequence[RolloutView]) -> Iterator[Metric]:
         ["rollout"],
         [([v.progress.id], len(v.progress.held)) for v in views],
     )
-    yield _gauge(
-        "xenroll_hosts_closed",
-        "Hosts that are closed to new guests, by the state of their rollout.",
-        ["rollout", "state"],
-        [
-            ([v.progress.id, str(v.progress.state)], sum(h.closed for h in v.progress.hosts))
-            for v in views
-        ],
-    )
-    yield from _slow(views)
 
 
 def _slow(views: Sequence[RolloutView]) -> Iterator[Metric]:

@@ -128,7 +128,7 @@ def test_memory_is_charged_at_both_ends_and_given_back(tmp_path: Path) -> None:
     assert (free_mib("hostA"), free_mib("hostB")) == (2000, 976)
 
 
-def test_two_migrations_may_both_start_and_one_finds_no_memory(tmp_path: Path) -> None:
+def test_two_migrations_may_both_start_and_one_or_both_find_no_memory(tmp_path: Path) -> None:
     guests = [GuestSpec(name, "hostA", 1100) for name in ("a", "b")]
     hosts = [HostSpec("hostA", 4000), HostSpec("hostB", 2000)]
     lab = Lab(create_world(str(tmp_path / "world"), hosts, guests, speed=100.0))
@@ -140,8 +140,10 @@ def test_two_migrations_may_both_start_and_one_finds_no_memory(tmp_path: Path) -
     for name in ("a", "b"):
         lab.clear(name)
     results = [ended(process) for process in both]
-    assert sorted(done.code for done in results) == [0, 1]
-    assert sum("Failed to populate physmap" in done.err for done in results) == 1
+    # Restore makes no claim: where both have taken half of the room, neither finds the rest.
+    failed = sum(done.code for done in results)
+    assert failed in (1, 2)
+    assert sum("Failed to populate physmap" in done.err for done in results) == failed
     assert len(lab.running()) == 2
     assert lab.audit() == []
 

@@ -30,6 +30,7 @@ BLOCK_MS = 500
 AWAY_WAIT_S = 1.0
 
 Order = tuple[int, int, str]
+NOWHERE: Order = (0, 0, "")
 
 
 class LiveEvent(BaseModel):
@@ -140,11 +141,12 @@ class Feed:
         while more and after is not None:
             past, more = await asyncio.to_thread(self.past, after, listener.rollout)
             for event in past:
-                shown[event.rollout] = event.order
                 after = event.id
-                yield event
+                if event.order > shown.get(event.rollout, NOWHERE):
+                    shown[event.rollout] = event.order
+                    yield event
         while (live := await listener.queue.get()) is not None:
-            if live.order > shown.get(live.rollout, (0, 0, "")):
+            if live.order > shown.get(live.rollout, NOWHERE):
                 yield live
 
     def _followed(self) -> list[str]:

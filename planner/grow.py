@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from planner.needs import WaveHosts
 from planner.opening import openings
 from planner.order import bulk, drain_s, fullness, ground_of, has_restarts
 from planner.place import Inbound, Parking, Placement, Placer, weights_of
-from planner.state import Move, State
+from planner.state import Action, Move, State
 
 # So many hosts are tried when one has to be emptied with extra moves, those with fewest guests.
 _FORCED_TRIES = 200
@@ -95,6 +95,32 @@ class Grower:
         self.start(canary)
         self._open()
         return self.finish()
+
+    def run_around(
+        self, hosts: Collection[int], actions: Sequence[Action], canary: Sequence[int] = ()
+    ) -> State:
+        """The same, but for these hosts, a closed part of the fleet: they are as `actions` say."""
+        aside = [(pool, host) for pool in range(len(self.waiting)) for host in self.waiting[pool]]
+        aside = [(pool, host) for pool, host in aside if host in hosts]
+        for pool, host in aside:
+            del self.waiting[pool][host], self.longest[pool][host]
+        self.run([host for host in canary if host not in hosts])
+        for pool, host in aside:
+            self.waiting[pool][host] = self.longest[pool][host] = None
+        self.follow(actions)
+        return self.state
+
+    def follow(self, actions: Sequence[Action]) -> None:
+        """Append these actions, each sound when its turn comes; every host reboots when empty."""
+        policy = self.arrays.policy
+        for action in actions:
+            if isinstance(action, Move):
+                self.state.move(action.guest, action.destination, action.serves)
+                continue
+            self.commit(Placement(action.host, [], 0, self.last_s))
+            is_canary = len(self.wave_hosts) == 1 and policy.canary_hosts > 0
+            if is_canary and len(self.wave_hosts[0]) == policy.canary_hosts:
+                self.close_wave(gate=policy.gates != "none")
 
     def finish(self) -> State:
         """Empty what is left, without extra moves as far as that goes."""

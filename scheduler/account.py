@@ -53,9 +53,7 @@ def account(book: Book, now: datetime) -> Account:
         state=rollout.state,
         took_s=((rollout.ended_at or now) - rollout.created_at).total_seconds(),
         hosts=dict(Counter(str(host.state) for host in book.hosts.values())),
-        blocked={
-            h.name: h.reason for h in book.hosts.values() if h.state is HostState.BLOCKED
-        },
+        blocked={h.name: h.reason for h in book.hosts.values() if h.state is HostState.BLOCKED},
         moves=moves_done(book),
         moves_lower_bound=rollout.moves_lower_bound,
         moves_of_guests=dict(sorted(Counter(g.moves for g in guests if g.moves).items())),
@@ -73,4 +71,3 @@ def account(book: Book, now: datetime) -> Account:
 
 def _why(guests: Iterable[GuestRecord]) -> dict[str, str]:
     return {guest.name: guest.reason for guest in guests}
-

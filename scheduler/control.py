@@ -75,9 +75,7 @@ class Controller:
     def __init__(self, parts: Parts, inventory: Inventory) -> None:
         self.parts = parts
         self.inventory = inventory
-        self.desk = Desk(
-            parts.client, inventory, parts.clock.monotonic, parts.limits.stale_after_s
-        )
+        self.desk = Desk(parts.client, inventory, parts.clock.monotonic, parts.limits.stale_after_s)
         self.looks = Looks(self.desk, parts.clock)
         self.books: dict[str, Book] = {}
         self._sent_s: dict[str, float] = {}
@@ -209,9 +207,7 @@ class Controller:
         try:
             scope = scope_of(book, self.inventory)
             seen = [reports[host] for host in hosts]
-            planned, document = self.parts.plan(
-                seen, self.inventory, scope, self.parts.clock.now()
-            )
+            planned, document = self.parts.plan(seen, self.inventory, scope, self.parts.clock.now())
         except FleetDoubt as doubt:
             self._doubt(book, f"the rest cannot be planned: {'; '.join(doubt.problems[:3])}")
             return

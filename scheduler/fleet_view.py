@@ -99,9 +99,7 @@ def _same_names(reports: Sequence[Report]) -> list[str]:
     ]
 
 
-def _host(
-    report: Report, inventory: Inventory, scope: Scope, avoided: set[str]
-) -> dict[str, Any]:
+def _host(report: Report, inventory: Inventory, scope: Scope, avoided: set[str]) -> dict[str, Any]:
     entry = inventory.host(report.host)
     avoid_tags = [f"not:{name}" for name in sorted(avoided) if name != report.host]
     return {
@@ -112,9 +110,7 @@ def _host(
         "cpus": report.cpus,
         "xen": report.xen,
         "reboot": scope.to_reboot(report),
-        "offers": sorted(
-            {*report.offers, *entry.offers, *avoid_tags, *scope.carrier_tags(report)}
-        ),
+        "offers": sorted({*report.offers, *entry.offers, *avoid_tags, *scope.carrier_tags(report)}),
     }
 
 

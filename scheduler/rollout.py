@@ -88,9 +88,7 @@ STEP_NEXT: dict[StepState, frozenset[StepState]] = {
     StepState.FAILED: frozenset({StepState.SKIPPED}),
     StepState.SKIPPED: frozenset(),
 }
-UNDER_WAY = frozenset(
-    {StepState.ORDERED, StepState.RUNNING, StepState.SETTLING, StepState.MENDING}
-)
+UNDER_WAY = frozenset({StepState.ORDERED, StepState.RUNNING, StepState.SETTLING, StepState.MENDING})
 
 
 class Hold(Frozen):

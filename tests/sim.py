@@ -428,9 +428,7 @@ def _sim_host(host: object) -> SimHost:
 
     assert isinstance(host, Host)
     build = OLD if host.reboot else NEW
-    return SimHost(
-        host.name, host.memory_mib, int(host.cpus), host.xen, build, offers=host.offers
-    )
+    return SimHost(host.name, host.memory_mib, int(host.cpus), host.xen, build, offers=host.offers)
 
 
 def _inventory(fleet: Fleet, consents: Sequence[str]) -> Inventory:

@@ -52,9 +52,7 @@ def test_a_second_enrolment_ends_the_first_password(
         assert new.ping()
 
 
-def test_a_withdrawn_host_is_out(
-    redis_client: redis.Redis, redis_url: str, tmp_path: Path
-) -> None:
+def test_a_withdrawn_host_is_out(redis_client: redis.Redis, redis_url: str, tmp_path: Path) -> None:
     said(xenroll(redis_url, "host", "withdraw", "gone"), 2, "no user of host gone")
     said(xenroll(redis_url, "host", "enroll", "gone", "--output", str(tmp_path / "gone")), 0)
     said(xenroll(redis_url, "host", "withdraw", "gone"), 0)

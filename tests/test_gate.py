@@ -131,9 +131,7 @@ def test_versions_are_compared_as_numbers() -> None:
     assert version("4.9") < version("4.17") < version("5.0")
 
 
-@pytest.mark.parametrize(
-    ("lasting", "answer"), [(True, Answer.DIFFERS), (False, Answer.HOLD)]
-)
+@pytest.mark.parametrize(("lasting", "answer"), [(True, Answer.DIFFERS), (False, Answer.HOLD)])
 def test_an_obstacle_holds_the_move_or_asks_for_a_new_plan(
     seen: Seen, lasting: bool, answer: Answer
 ) -> None:

@@ -9,10 +9,11 @@ CHAOS_KILLS ?= 50
 CHAOS_SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types fmt chaos bench screenshots clean
+.PHONY: help setup run test check lint types fmt chaos bench screenshots \
+  lab lab-stop test-lab test-lab-pv clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv from pinned versions, with the command xenroll in it
 
@@ -58,6 +59,18 @@ screenshots: $(READY) ## the dashboard's pages as pictures, into deploy/screensh
 
 bench: $(READY) ## the planner against its bounds and, where installed, Ganeti's hroller: ratios
 	$(BIN)/python -m tests.bench_planner $(ARGS)
+
+lab: $(READY) ## boot three real Xen hosts in QEMU (Debian, root; builds their images first)
+	$(BIN)/python -m deploy.lab up
+
+lab-stop: $(READY) ## end the lab: only what it started
+	$(BIN)/python -m deploy.lab down
+
+test-lab: $(READY) ## real `xl migrate`, reboots and disturbances between two real Xen hosts
+	$(BIN)/python -m pytest -s tests/lab_smoke.py
+
+test-lab-pv: $(READY) ## PV guests too, on Debian's Xen rebuilt with shadow paging
+	$(BIN)/python -m pytest -s tests/lab_pv.py
 
 clean: ## remove what runs and tests left, but not .venv
 	rm -rf .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build

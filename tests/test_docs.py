@@ -52,14 +52,14 @@ def test_every_command_that_readme_names_exists(readme: str) -> None:
 
 def make_targets(repository: Path) -> set[str]:
     text = (repository / "Makefile").read_text()
-    return set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
 
 
 def test_every_target_of_make_stands_in_readme_and_the_other_way_round(
     repository: Path, readme: str
 ) -> None:
     targets = make_targets(repository)
-    named = set(re.findall(r"`?make ([a-z]+)", readme))
+    named = set(re.findall(r"`?make ([a-z]+(?:-[a-z]+)*)", readme))
     assert targets - named - {"help"} == set()
     assert {name for name in named if name in targets} == targets - {"help"}
 

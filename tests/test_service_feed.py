@@ -127,6 +127,14 @@ def test_a_long_absence_is_caught_up_in_parts(
     assert found == sorted(said, key=order_of)
 
 
+def test_a_quiet_feed_gives_a_sign_of_life(
+    running: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "QUIET_S", 0.01)
+    with running.client() as client, client.stream("GET", "/events") as answer:
+        assert ": nothing new" in answer.iter_lines()
+
+
 def test_a_new_rollout_is_followed_from_its_first_event(running: Served) -> None:
     with following(running) as arrives:
         mine = say(running.played.client, "new-one", "it begins")
@@ -151,7 +159,9 @@ def test_a_listener_that_lags_is_cut_off_and_can_come_back(redis_client: redis.R
         said = [say(redis_client, "xsa-1", "one")]
         with feed.listening(None) as listener:
             follower = feed.events(listener, first)
-            got = [(await anext(follower)).id]
+            first_event = await anext(follower)
+            assert first_event is not None
+            got = [first_event.id]
             assert got == said
             for n in range(feed_module.QUEUE + 2):
                 said.append(say(redis_client, "xsa-1", f"line {n}"))
@@ -159,10 +169,11 @@ def test_a_listener_that_lags_is_cut_off_and_can_come_back(redis_client: redis.R
             feed._spread(
                 LiveEvent(id=name, rollout="xsa-1", happening=happening) for name in said[1:]
             )
-            got += [event.id async for event in follower]
+            got += [event.id async for event in follower if event]
         assert len(got) < len(said)
         with feed.listening(None) as listener:
             async for event in feed.events(listener, got[-1]):
+                assert event is not None
                 got.append(event.id)
                 if event.id == said[-1]:
                     break

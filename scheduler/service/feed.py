@@ -27,6 +27,7 @@ QUEUE = 2000
 """Events that a slow listener may lag behind; then it is cut off and comes back with its id."""
 CATCH_UP = 5000
 BLOCK_MS = 500
+QUIET_S = 15.0
 AWAY_WAIT_S = 1.0
 
 Order = tuple[int, int, str]
@@ -134,8 +135,13 @@ class Feed:
             with self._lock:
                 self._listeners.discard(listener)
 
-    async def events(self, listener: Listener, after: str | None) -> AsyncIterator[LiveEvent]:
-        """Events after an id, or from now on, until the service ends or the listener lags."""
+    async def events(
+        self, listener: Listener, after: str | None
+    ) -> AsyncIterator[LiveEvent | None]:
+        """Events after an id, or from now on, until the service ends or the listener lags.
+
+        None after a while in which nothing happened: time for a sign of life.
+        """
         shown: dict[str, Order] = {}
         more = after is not None
         while more and after is not None:
@@ -145,7 +151,14 @@ class Feed:
                 if event.order > shown.get(event.rollout, NOWHERE):
                     shown[event.rollout] = event.order
                     yield event
-        while (live := await listener.queue.get()) is not None:
+        while True:
+            try:
+                live = await asyncio.wait_for(listener.queue.get(), QUIET_S)
+            except TimeoutError:
+                yield None
+                continue
+            if live is None:
+                return
             if live.order > shown.get(live.rollout, NOWHERE):
                 yield live
 

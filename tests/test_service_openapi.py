@@ -72,7 +72,6 @@ def test_every_operation_has_help_and_says_what_its_errors_look_like() -> None:
             assert list(problem) == ["application/problem+json"], f"{method} {path}"
 
 
-@pytest.mark.slow
 def test_made_up_requests_never_break_it_and_its_answers_are_as_described(
     running: Served, operations: list[str]
 ) -> None:

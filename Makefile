@@ -9,11 +9,11 @@ CHAOS_KILLS ?= 50
 CHAOS_SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types fmt chaos bench screenshots \
+.PHONY: help setup run test test-browser check lint types fmt chaos bench screenshots \
   lab lab-stop test-lab test-lab-pv clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv from pinned versions, with the command xenroll in it
 
@@ -35,10 +35,13 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## roll an example fleet for an advisory, and watch (needs no Redis and no Xen)
 	$(BIN)/python -m scheduler.demo $(ARGS)
 
-test: $(READY) ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## all tests that need nothing but what make setup installs
+	$(BIN)/python -m pytest -m "not browser" $(ARGS)
 
-check: lint types test ## what must be green before a change lands: lint, types, tests
+test-browser: $(READY) ## the dashboard in a real browser, alert rules (chromium, promtool)
+	$(BIN)/python -m pytest -m browser $(ARGS)
+
+check: lint types test test-browser ## what must be green before a change lands: lint, types, tests
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .

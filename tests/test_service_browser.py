@@ -23,6 +23,9 @@ MANY_HOSTS = 1000
 MAIN_THREAD_S = 1.0
 
 
+pytestmark = pytest.mark.browser
+
+
 @pytest.fixture
 def page(redis_client: redis.Redis, tmp_path: Path) -> Iterator[Browser]:
     """A browser, not logged in, on a service with a rollout; nothing may go wrong in it."""

@@ -123,6 +123,7 @@ def rules(repository: Path) -> list[dict[str, Any]]:
     return list(said["groups"][0]["rules"])
 
 
+@pytest.mark.browser
 def test_the_alert_rules_pass_their_unit_tests(repository: Path) -> None:
     assert shutil.which("promtool"), "no promtool on PATH: apt-get install prometheus"
     said = subprocess.run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from planner.arrays import HOLD, Arrays
 from planner.plan import Blocked, Reason
 from planner.state import State
 from planner.unlock_proof import Proofs
+from planner.unlock_small import impossible
 
 # What CP-SAT may spend on proofs for all blocked hosts together, in its deterministic seconds.
 _PROOF_WORK = 4.0
@@ -27,15 +28,18 @@ def blocked_of(state: State, known: Mapping[int, str] | None = None) -> tuple[Bl
         return ()
     proofs = Proofs(arrays)
     work = _PROOF_WORK / len(hosts)
+    free = [host for host in hosts if host not in known and not state.is_held(host)]
+    found = {host: proofs.never(host, work) for host in free}
+    found |= _searched(arrays, [host for host in free if not found[host]])
+    found |= {host: (Reason(None, text),) for host, text in known.items()}
+    return tuple(
+        Blocked(arrays.hosts[host].name, found.get(host) or _reasons(state, host)) for host in hosts
+    )
 
-    def reasons(host: int) -> tuple[Reason, ...]:
-        if host in known:
-            return (Reason(None, known[host]),)
-        if state.is_held(host):
-            return _reasons(state, host)
-        return proofs.never(host, work) or _reasons(state, host)
 
-    return tuple(Blocked(arrays.hosts[host].name, reasons(host)) for host in hosts)
+def _searched(arrays: Arrays, hosts: Sequence[int]) -> dict[int, tuple[Reason, ...]]:
+    text = "no plan: no order of moves and reboots of its pool empties it (all were looked at)"
+    return {host: (Reason(None, text),) for host in impossible(arrays, hosts).intersection(hosts)}
 
 
 def _reasons(state: State, host: int) -> tuple[Reason, ...]:

@@ -17,6 +17,7 @@ from planner.grow import Grower, Recipe, Unlock
 from planner.needs import Draft, Drafting
 from planner.options import PlanOptions
 from planner.schedule import schedule
+from planner.unlock_small import ways_out
 
 # Guests placed in all recipes together, and what bounds the number of recipes either way.
 _WORK = 36_000
@@ -73,7 +74,8 @@ def best_of(
 ) -> Candidate:
     """The best candidate: fewest blocked hosts, moves within the policy, shortest makespan.
 
-    `unlock` is tried where plain growing leaves hosts blocked.
+    `unlock` is tried where plain growing leaves hosts blocked; after it, parts of the fleet that
+    are small enough for it are searched for a way that leaves fewer.
     """
     search = _Search(arrays, bounds, options, canary)
     for recipe in recipes(arrays, bounds, options):
@@ -86,6 +88,8 @@ def best_of(
     for recipe in search.promising() if unlock is not None and search.best.blocked else ():
         if not search.try_out(recipe, unlock) or not search.best.blocked:
             break
+    if unlock is not None and search.best.blocked:
+        search.search_parts()
     return search.best
 
 
@@ -117,18 +121,36 @@ class _Search:
         by_value = {value: recipe for value, recipe in reversed(self._tried)}
         return [by_value[value] for value in sorted(by_value)[:_UNLOCKED]]
 
+    def search_parts(self) -> None:
+        """Try the best recipe with small parts of the fleet as a search of all orders has them."""
+        grower = self.best.grower
+        stuck = [host for hosts in grower.waiting for host in hosts]
+        found = ways_out(self._arrays, stuck)
+        if found:
+            hosts = {host for way in found for host in way.hosts}
+            actions = [action for way in found for action in way.actions]
+            again = Grower(self._arrays, grower.recipe, grower.unlock)
+            again.run_around(hosts, actions, self._canary_of(grower.recipe))
+            self._compare(again)
+
+    def _canary_of(self, recipe: Recipe) -> Sequence[int]:
+        # A canary that leads into a dead end must not be what every rescue begins with.
+        return () if recipe.jitter and recipe.seed % 2 else self._canary
+
     def try_out(self, recipe: Recipe, unlock: Unlock | None = None) -> bool:
         """Make and compare one candidate; False when the time is up."""
         grower = Grower(self._arrays, recipe, unlock)
-        # A canary that leads into a dead end must not be what every rescue begins with.
-        grower.run(() if recipe.jitter and recipe.seed % 2 else self._canary)
-        candidate = Candidate(grower)
+        grower.run(self._canary_of(recipe))
+        self._compare(grower)
+        return self._options.clock() - self._began_s <= self._options.time_limit_s
+
+    def _compare(self, grower: Grower) -> None:
+        recipe, candidate = grower.recipe, Candidate(grower)
         value = _value(candidate, self._bounds, self._options)
         self._tried.append((value, recipe))
         self.blamed |= {host for hosts in grower.waiting for host in hosts}
         if self._best is None or value < self._value:
             self._best, self._value = candidate, value
-        return self._options.clock() - self._began_s <= self._options.time_limit_s
 
 
 def _value(candidate: Candidate, bounds: Bounds, options: PlanOptions) -> tuple[float, ...]:

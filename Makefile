@@ -60,8 +60,9 @@ chaos: $(READY) ## kill -9 everything, at random, 50 times during a rollout (CHA
 screenshots: $(READY) ## the dashboard's pages as pictures, into deploy/screenshots (needs chromium)
 	$(BIN)/python -m tests.service_screens deploy/screenshots
 
-bench: $(READY) ## the planner against its bounds and, where installed, Ganeti's hroller: ratios
+bench: $(READY) ## the planner against its bounds and Ganeti's hroller, the service under load
 	$(BIN)/python -m tests.bench_planner $(ARGS)
+	$(BIN)/python -m tests.bench_service
 
 lab: $(READY) ## boot three real Xen hosts in QEMU (Debian, root; builds their images first)
 	$(BIN)/python -m deploy.lab up

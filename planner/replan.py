@@ -84,8 +84,7 @@ def _host(arrays: Arrays, name: str) -> int:
 
 def _leave_alone(grower: Grower, lost: Sequence[int]) -> None:
     for host in lost:
-        grower.state.barred[host] = True
-        grower.state.is_open[host] = False
+        grower.state.leave_alone(host)
         for hosts in (grower.waiting, grower.longest):
             hosts[grower.arrays.host_pool[host]].pop(host, None)
 
@@ -130,7 +129,8 @@ def _follow(grower: Grower, announced: Plan) -> None:
 
 def _empty(grower: Grower, host: int, announced: _Destinations) -> None:
     state = grower.state
-    if state.is_open[host]:
+    # Away since before this plan; a canary that had to be replaced is in its wave already.
+    if state.is_open[host] and not any(host in hosts for hosts in grower.wave_hosts):
         grower.wave_hosts[-1].append(host)
     if state.is_open[host] or state.barred[host]:
         return

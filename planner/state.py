@@ -40,6 +40,7 @@ class State:
     `is_open[h]`: the host needs no reboot (any more), so guests come to stay; `level` is the rank
     of the Xen version that it runs by then. `apart_on[a]` counts, per host, the guests with the
     apart name `a`. Hosts that are neither open nor in `barred` may only take guests in passing.
+    From and to the hosts in `untouched` nothing moves.
     """
 
     def __init__(self, arrays: Arrays) -> None:
@@ -49,6 +50,7 @@ class State:
         self.guests_on = [dict.fromkeys(guests) for guests in arrays.guests_of]
         self.is_open: Bools = ~np.array(arrays.reboot, dtype=np.bool_)
         self.barred: Bools = np.array(arrays.held, dtype=np.bool_) & ~self.is_open
+        self.untouched: set[int] = set()
         self.level: Ints = np.array(arrays.level_now, dtype=np.int64)
         self.free_mib, self.free_vcpus = _room(arrays)
         self.apart_on: dict[int, dict[int, int]] = {}
@@ -63,7 +65,9 @@ class State:
             del on[host]
 
     def movable(self, host: int) -> list[int]:
-        """The guests that have to leave the host before its reboot."""
+        """The guests that have to leave the host before its reboot (none: left alone)."""
+        if host in self.untouched:
+            return []
         kind = self.arrays.guest_kind
         return [guest for guest in self.guests_on[host] if kind[guest] == MOVE]
 
@@ -71,6 +75,12 @@ class State:
         """The host holds a guest that must be left alone."""
         kind = self.arrays.guest_kind
         return any(kind[guest] == HOLD for guest in self.guests_on[host])
+
+    def leave_alone(self, host: int) -> None:
+        """The host does not reboot, and from now on no guest comes or goes."""
+        self.untouched.add(host)
+        self.barred[host], self.is_open[host] = True, False
+        self.free_mib[host] = self.free_vcpus[host] = -1
 
     def move(self, guest: int, destination: int, serves: int) -> None:
         """Append the move of a guest, which the caller knows to be allowed."""
@@ -131,9 +141,11 @@ def _room(arrays: Arrays) -> tuple[Ints, Ints]:
     return mib, vcpus
 
 
-def replayed(arrays: Arrays, actions: Iterable[Action]) -> State:
-    """The state after these actions."""
+def replayed(arrays: Arrays, actions: Iterable[Action], untouched: Iterable[int] = ()) -> State:
+    """The state after these actions, with these hosts left alone."""
     state = State(arrays)
+    for host in untouched:
+        state.leave_alone(host)
     for action in actions:
         if isinstance(action, Move):
             state.move(action.guest, action.destination, action.serves)

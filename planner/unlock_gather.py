@@ -29,7 +29,7 @@ def gather(
     `state` is left as it is. Ends when as many rounds in a row as there are other hosts to ask
     brought nothing.
     """
-    trial = replayed(state.arrays, state.sequence)
+    trial = replayed(state.arrays, state.sequence, state.untouched)
     done = len(trial.sequence)
     offset, idle = 0, 0
     for _ in range(rounds):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from planner.replan import Flight, Now, replan
 from tests.fleets import large_fleet, small_fleets
 from tests.halfway import halfway
 from tests.make import guest, host
+from tests.tiny_fleets import tiny_fleet
 
 SHA = "0" * 64
 OPTIONS = PlanOptions()
@@ -88,6 +91,18 @@ def test_moves_under_way_and_hosts_away_are_steps_that_start_at_once() -> None:
         s.host for s in starting_at_once(plan, StepKind.STOP)
     }
     assert set(now.away) <= first
+
+
+@pytest.mark.parametrize("first", range(0, 120, 30))
+def test_nothing_moves_to_or_from_a_lost_host_however_full_the_others_are(first: int) -> None:
+    for seed in range(first, first + 30):
+        fleet = tiny_fleet(Random(seed), most_hosts=5, most_guests=9)
+        announced = plan_rollout(fleet, SHA, OPTIONS)
+        lost = Random(seed).choice([each.name for each in fleet.hosts])
+        plan = replan(fleet, SHA, announced, Now(lost=[lost]), OPTIONS)
+        assert all(lost not in (s.source, s.destination) for s in plan.steps), f"seed {seed}"
+        in_waves = [name for wave in plan.waves for name in wave.hosts]
+        assert len(in_waves) == len(set(in_waves)), f"seed {seed}"
 
 
 def test_a_lost_host_is_left_alone_and_only_its_guests_to_be_go_elsewhere() -> None:

@@ -89,13 +89,18 @@ def _components(numbers: Numbers) -> list[View]:
 
 def _labels(numbers: Numbers) -> Ints:
     """A number for each host, the same where some movable guest can stand on both."""
-    label = np.arange(len(numbers.must), dtype=np.int64)
+    # Imported here: agents and whoever only reads a plan file do not pay for it.
+    import networkx
+
+    graph: networkx.Graph[int] = networkx.Graph()
+    graph.add_nodes_from(range(len(numbers.must)))
     reach = np.array(numbers.arrays.guest_reach, dtype=np.int64)
     for kind in np.unique(reach[numbers.moves]):
-        hosts = np.flatnonzero(numbers.arrays.reaches[kind])
-        met = np.unique(label[hosts])
-        if len(met) > 1:
-            label[np.isin(label, met)] = met[0]
+        # A path through all the hosts of one reach connects them as well as every pair would.
+        networkx.add_path(graph, np.flatnonzero(numbers.arrays.reaches[kind]).tolist())
+    label = np.arange(len(numbers.must), dtype=np.int64)
+    for part in networkx.connected_components(graph):
+        label[list(part)] = min(part)
     return label
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -57,12 +58,11 @@ class Agent:
         for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, self._on_signal)
         log.info("agent of %s started", self.settings.host)
-        try:
+        # A signal during a wait raises Stop: the way out of the loop, not an error.
+        with contextlib.suppress(Stop):
             while not self.stopping:
                 crew.tend(time.monotonic())
                 self._turn()
-        except Stop:
-            pass
         log.info("agent of %s ends; steps that run go on", self.settings.host)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 
 from agents.keys import keys, queue_name
 from agents.wire import Wanted
+from scheduler.control import Controller
 from scheduler.limits import Limits
 from scheduler.rollout import HostState, RolloutState, Step
 from scheduler.store import Conflict, NoRollout, Store, Taken
@@ -25,6 +26,17 @@ def small(client: redis.Redis, **sim: object) -> RedisFleet:
     guests = [guest(f"g{n}", f"h{n % 4}", gib=2) for n in range(8)]
     guests += [guest("p0", "h0", gib=1, evacuation="restart")]
     return RedisFleet(client, fleet(hosts, guests, canary_hosts=1, gates="canary"), **sim)
+
+
+def with_first_orders(client: redis.Redis) -> tuple[RedisFleet, Controller]:
+    """A rollout whose first orders are written down and sent; no host has taken one yet."""
+    played = small(client)
+    played.begin()
+    controller = played.controller()
+    for _ in range(2):  # the first report that a controller finds may be of any age
+        played.publish()
+        controller.tick()
+    return played, controller
 
 
 def assert_complete(played: RedisFleet) -> None:
@@ -80,13 +92,7 @@ def test_two_controllers_at_once_do_no_harm(redis_client: redis.Redis) -> None:
 def test_an_order_is_written_before_its_job_and_each_job_is_sent_once(
     redis_client: redis.Redis,
 ) -> None:
-    played = small(redis_client)
-    played.begin()
-    controller = played.controller()
-    played.publish()
-    controller.tick()
-    played.publish()
-    controller.tick()
+    played, _ = with_first_orders(redis_client)
     ordered = {h: redis_client.hkeys(keys.orders(h)) for h in played.sim.hosts}
     queued = {
         h: Queue(queue_name(h), connection=redis_client, serializer=JSONSerializer).job_ids
@@ -99,13 +105,7 @@ def test_an_order_is_written_before_its_job_and_each_job_is_sent_once(
 
 
 def test_a_lost_job_is_sent_again_while_its_order_stands(redis_client: redis.Redis) -> None:
-    played = small(redis_client)
-    played.begin()
-    controller = played.controller()
-    played.publish()
-    controller.tick()
-    played.publish()
-    controller.tick()
+    played, controller = with_first_orders(redis_client)
     for name in redis_client.keys("rq:*"):
         redis_client.delete(name)
     for _ in range(12):
@@ -122,13 +122,7 @@ def test_a_lost_job_is_sent_again_while_its_order_stands(redis_client: redis.Red
 def test_a_job_that_rq_gave_up_on_does_not_keep_its_order_from_being_sent_again(
     redis_client: redis.Redis,
 ) -> None:
-    played = small(redis_client)
-    played.begin()
-    controller = played.controller()
-    played.publish()
-    controller.tick()
-    played.publish()
-    controller.tick()
+    played, controller = with_first_orders(redis_client)
     gave_up = list(redis_client.keys("rq:job:*"))
     for name in gave_up:
         redis_client.hset(name, "status", "failed")
@@ -145,13 +139,7 @@ def test_a_job_that_rq_gave_up_on_does_not_keep_its_order_from_being_sent_again(
 def test_a_pause_holds_the_hosts_even_while_no_controller_runs(
     redis_client: redis.Redis,
 ) -> None:
-    played = small(redis_client)
-    played.begin()
-    controller = played.controller()
-    played.publish()
-    controller.tick()
-    played.publish()
-    controller.tick()
+    played, controller = with_first_orders(redis_client)
     assert any(redis_client.hlen(keys.orders(h)) for h in played.sim.hosts)
     played.want(Wanted.PAUSE)
     played.take_orders()

@@ -20,6 +20,7 @@ from planner.options import PlanOptions
 from planner.place import Parking, Placement
 from planner.plan import Plan
 from planner.portfolio import Candidate
+from planner.unlock_small import MOST_STATES, search, small_parts
 
 _NOBODY = -1
 
@@ -63,16 +64,49 @@ def replan(
     """
     began_s = options.clock()
     arrays = arrays_of(fleet)
-    grower = Grower(arrays, Recipe(extra=0), unlock)
     lost = [_host(arrays, name) for name in now.lost]
-    _leave_alone(grower, lost)
-    _adopt(grower, now, lost)
+    grower = _adopted(arrays, now, lost)
     _follow(grower, announced)
     grower.finish()
+    stuck = _stuck(grower)
+    if stuck and not lost:
+        again = _searched(arrays, now, announced, stuck)
+        grower = again if len(_stuck(again)) < len(stuck) else grower
     known = dict.fromkeys(lost, "is not to be touched: it does not report, or is looked after")
     return plan_of(
         Candidate(grower), bounds_of(arrays), fleet_sha256, known, lambda: options.clock() - began_s
     )
+
+
+def _adopted(arrays: Arrays, now: Now, lost: Sequence[int]) -> Grower:
+    grower = Grower(arrays, Recipe(extra=0), unlock)
+    _leave_alone(grower, lost)
+    _adopt(grower, now, lost)
+    return grower
+
+
+def _stuck(grower: Grower) -> list[int]:
+    return [host for hosts in grower.waiting for host in hosts]
+
+
+def _searched(arrays: Arrays, now: Now, announced: Plan, stuck: Sequence[int]) -> Grower:
+    """The same, with small closed parts that have a stuck host as a search of all orders has them.
+
+    The search begins where everything that is under way has ended.
+    """
+    grower, ways = _adopted(arrays, now, ()), []
+    for part in small_parts(arrays, stuck):
+        ways.append(search(grower.state, part.hosts.tolist(), (), MOST_STATES))
+    aside = [(pool, h) for way in ways for h in way.hosts for pool in [arrays.host_pool[h]]]
+    aside = [(pool, host) for pool, host in aside if host in grower.waiting[pool]]
+    for pool, host in aside:
+        del grower.waiting[pool][host], grower.longest[pool][host]
+    _follow(grower, announced, {host for _, host in aside})
+    grower.finish()
+    for pool, host in aside:
+        grower.waiting[pool][host] = grower.longest[pool][host] = None
+    grower.follow([action for way in ways for action in way.actions])
+    return grower
 
 
 def _host(arrays: Arrays, name: str) -> int:
@@ -112,10 +146,10 @@ def _adopt(grower: Grower, now: Now, lost: Sequence[int]) -> None:
     grower.wave_hosts, grower.gates = [[]], []
 
 
-def _follow(grower: Grower, announced: Plan) -> None:
-    """Empty the hosts in the announced order and waves, as far as they can be."""
+def _follow(grower: Grower, announced: Plan, but: Collection[int] = ()) -> None:
+    """Empty the hosts, but for some, in the announced order and waves, as far as they can be."""
     wanted = _destinations(grower.arrays, announced)
-    waves = list(_waves(grower, announced))
+    waves = [[host for host in wave if host not in but] for wave in _waves(grower, announced)]
     if grower.arrays.policy.canary_hosts:
         for host in waves.pop(0) if waves else ():
             _empty(grower, host, wanted)

@@ -174,3 +174,15 @@ def test_what_does_not_exist_or_contradicts_itself_is_refused_by_name(
 
     with pytest.raises(ValueError, match=message):
         replan(fleet, SHA, announced, now, OPTIONS)
+
+
+@pytest.mark.parametrize(("seed", "part"), [(476, 0.0), (476, 0.4), (476, 0.8)])
+def test_a_dead_end_that_the_first_plan_avoided_is_avoided_again(seed: int, part: float) -> None:
+    fleet = tiny_fleet(Random(seed))
+    announced = plan_rollout(fleet, SHA, OPTIONS)
+    seen, now = halfway(fleet, announced, part * announced.summary.makespan_s)
+
+    plan = replan(seen, SHA, announced, now, OPTIONS)
+
+    assert problems(seen, plan) == []
+    assert plan.summary.hosts_blocked <= announced.summary.hosts_blocked

@@ -18,7 +18,7 @@ from planner.fleet import Fleet
 from planner.grow import Grower, Recipe
 from planner.options import PlanOptions
 from planner.place import Parking, Placement
-from planner.plan import Plan
+from planner.plan import Plan, StepKind
 from planner.portfolio import Candidate
 from planner.unlock_small import MOST_STATES, search, small_parts
 
@@ -70,8 +70,8 @@ def replan(
     grower.finish()
     stuck = _stuck(grower)
     if stuck and not lost:
-        again = _searched(arrays, now, announced, stuck)
-        grower = again if len(_stuck(again)) < len(stuck) else grower
+        others = (_repeated(arrays, now, announced), _searched(arrays, now, announced, stuck))
+        grower = min((grower, *others), key=lambda one: len(_stuck(one)))
     known = dict.fromkeys(lost, "is not to be touched: it does not report, or is looked after")
     return plan_of(
         Candidate(grower), bounds_of(arrays), fleet_sha256, known, lambda: options.clock() - began_s
@@ -87,6 +87,47 @@ def _adopted(arrays: Arrays, now: Now, lost: Sequence[int]) -> Grower:
 
 def _stuck(grower: Grower) -> list[int]:
     return [host for hosts in grower.waiting for host in hosts]
+
+
+def _repeated(arrays: Arrays, now: Now, announced: Plan) -> Grower:
+    """What is left of the announced plan, step by step, as far as it is still sound; then the rest.
+
+    Where all goes as announced, this frees every host that the announced plan frees.
+    """
+    grower = _adopted(arrays, now, ())
+    numbers = {guest.name: n for n, guest in enumerate(arrays.guests)}
+    waves = {wave.number: arrays.host_index.get(wave.hosts[0], _NOBODY) for wave in announced.waves}
+    for step in announced.steps:
+        guest = numbers.get(step.guest or "")
+        destination = arrays.host_index.get(step.destination or "")
+        if step.kind is StepKind.MOVE and guest is not None and destination is not None:
+            _repeat_move(grower, guest, step.source, destination, waves.get(step.wave, _NOBODY))
+        elif step.kind is StepKind.REBOOT and step.host in arrays.host_index:
+            _repeat_reboot(grower, arrays.host_index[step.host])
+    grower.finish()
+    return grower
+
+
+def _repeat_move(
+    grower: Grower, guest: int, source: str | None, destination: int, serves: int
+) -> None:
+    state, arrays = grower.state, grower.arrays
+    where = state.guest_at[guest]
+    if arrays.hosts[where].name == source and state.may_take(guest)[destination]:
+        state.move(guest, destination, where if arrays.reboot[where] else serves)
+
+
+def _repeat_reboot(grower: Grower, host: int) -> None:
+    state, policy = grower.state, grower.arrays.policy
+    if not grower.arrays.reboot[host]:
+        return
+    if state.is_open[host]:
+        grower.wave_hosts[-1].append(host)  # away: it has its place in the wave, and no step more
+    elif not state.barred[host] and not state.movable(host):
+        grower.commit(Placement(host, [], 0, grower.last_s))
+    is_canary = len(grower.wave_hosts) == 1 and policy.canary_hosts > 0
+    if is_canary and len(grower.wave_hosts[0]) == policy.canary_hosts:
+        grower.close_wave(gate=policy.gates != "none")
 
 
 def _searched(arrays: Arrays, now: Now, announced: Plan, stuck: Sequence[int]) -> Grower:

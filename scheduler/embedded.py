@@ -133,6 +133,16 @@ def _own_directory(directory: Path) -> None:
         raise ServerError(f"{directory} must be a directory that only its owner, you, can write")
 
 
+def end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """SIGTERM, and SIGKILL if it has not ended after so many seconds."""
+    process.terminate()
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class EmbeddedServer:
     """A server on a unix socket whose data lives in `state_dir` and which ends with its parent.
 
@@ -168,15 +178,9 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """End it as SIGTERM does, which writes everything out; SIGKILL if it does not listen."""
-        if self.process is None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
+        if self.process is not None:
+            end(self.process, STOP_TIMEOUT_S)
+            self.process = None
 
     def _argv(self, program: str) -> list[str]:
         rules = {

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from scheduler.embedded import EmbeddedServer, die_with_parent
+from scheduler.embedded import EmbeddedServer, die_with_parent, end
 
 RESTART_S = 0.5
 """How long a service that ended stays away."""
@@ -61,15 +61,9 @@ class Service:
 
     def stop(self) -> None:
         """Ask it to end, and see that it does."""
-        if self.process is None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
+        if self.process is not None:
+            end(self.process, STOP_TIMEOUT_S)
+            self.process = None
 
     def last_words(self) -> str:
         """The end of its log, for a message about why it does not stay up."""

@@ -156,6 +156,7 @@ def words_of(pid: int) -> Sequence[str]:
 SENDER = re.compile(
     "Saving|migration sender|Migration|migration transport|save/restore|ssh:"
     "|logdirty|shared info frame|Save failed|save_done|suspend|xc_domain_resume"
+    "|from migration receiver stream"
 )
 
 

@@ -154,9 +154,8 @@ class Restore:
                 self._hold("restoring")
                 if self._struck("dest-dies-precopy"):
                     self._power_off()
-            elif kind == stream.LAST:
-                self._load_processor_state()
             elif kind == stream.END:
+                self._load_processor_state()
                 return
 
     def _populate(self, memory_kib: int) -> None:
@@ -174,7 +173,7 @@ class Restore:
             self._restore_failed(reason)
 
     def _load_processor_state(self) -> None:
-        """The last record: registers and CPU policy, once the guest has stopped at the source."""
+        """Registers and CPU policy: kept as they come, loaded once the whole stream is there."""
         offered = self.dom0.first["cpu_tags"]
         poorer = [tag for tag in self.carried["cpu_needs"] or [] if tag not in offered]
         if poorer or self._struck("restore-hvm"):

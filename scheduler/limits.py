@@ -23,6 +23,9 @@ class Limits(BaseModel):
     max_replans_in_a_row: int = Field(default=5, ge=1)  # without a step done between them
     max_mends: int = Field(default=3, ge=1)  # rounds of cleaning up after one step
     crash_budget: float = Field(default=0.005, ge=0, le=1)  # of the guests moved; at least one
+    crash_doubt: float = Field(default=0.05, gt=0, lt=1)  # of a budget that is called broken
+    crash_soak_s: float = Field(default=600.0, gt=0)  # a crash so soon is put down to the move
+    watch_days: float = Field(default=30.0, gt=0)  # how long a moved guest is watched
     max_silent_hosts: float = Field(default=0.1, ge=0, le=1)  # more silent at once: stop
 
     def backoff(self, tries: int) -> timedelta:

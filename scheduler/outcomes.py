@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 
 from agents.settle import Mend, Outcome, Retry, Verdict
 from agents.wire import Attempt, AttemptState, Kind, RefusalCode
+from scheduler.budget import over_budget
 from scheduler.draft import Draft
 from scheduler.handout import fail
 from scheduler.limits import Limits
@@ -167,10 +167,9 @@ def _crashed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None
     where = step.destination or step.host
     draft.put_guest(step.guest or "", step.host, host=where, crashed=True, reason=verdict.reason)
     draft.say("crashed", verdict.reason, step)
-    crashed = {g.name for g in (*draft.book.guests.values(), *draft.guests.values()) if g.crashed}
-    budget = max(1, math.ceil(limits.crash_budget * draft.rollout.planned_moves))
-    if len(crashed) > budget:
-        stop(draft, f"{len(crashed)} guests crashed, more than the budget of {budget}")
+    reason = over_budget(draft, limits)
+    if reason:
+        stop(draft, reason)
 
 
 def _stayed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:

@@ -43,6 +43,12 @@ def _controller(app: typer.Typer) -> None:
     cli_controller.register(app)
 
 
+def _notify(app: typer.Typer) -> None:
+    from scheduler import cli_notify
+
+    app.add_typer(cli_notify.app, name="notify")
+
+
 def _service(app: typer.Typer) -> None:
     from scheduler import cli_service
 
@@ -58,6 +64,7 @@ PARTS: dict[str, Callable[[typer.Typer], None]] = {
     "guest": _fleet,
     "inventory": _fleet,
     "controller": _controller,
+    "notify": _notify,
     "serve": _service,
     "token": _service,
 }

@@ -1,4 +1,4 @@
-"""One controller leads at a time: a lease in Redis with an owner and an end."""
+"""One process of a kind leads at a time: a lease in Redis with an owner and an end."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ return 1
 class Lease:
     """Leadership of one process; `owner` is unique to its life."""
 
-    def __init__(self, client: redis.Redis, owner: str) -> None:
+    def __init__(self, client: redis.Redis, owner: str, key: str = LEASE_KEY) -> None:
         self.owner = owner
+        self.key = key
         self._hold = client.register_script(HOLD_LUA)
         self._drop = client.register_script(DROP_LUA)
 
     def hold(self) -> str:
         """Take or keep the lease; returns who has it now."""
-        answer = self._hold(keys=[LEASE_KEY], args=[self.owner, LEASE_MS])
+        answer = self._hold(keys=[self.key], args=[self.owner, LEASE_MS])
         return answer.decode() if isinstance(answer, bytes) else str(answer)
 
     def drop(self) -> None:
         """Let another process lead at once."""
-        self._drop(keys=[LEASE_KEY], args=[self.owner])
+        self._drop(keys=[self.key], args=[self.owner])

@@ -6,6 +6,8 @@ Every name begins with `XENROLL_`: `XENROLL_REDIS_URL`, `XENROLL_TICK_S`,
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -23,3 +25,4 @@ class Settings(BaseSettings):
     tick_s: float = Field(default=0.5, gt=0, le=60)
     look_wait_s: float = Field(default=20.0, gt=0)  # for fresh looks when a rollout is started
     limits: Limits = Limits()
+    notify_file: Path | None = None  # who is told what happens; see scheduler/notify/targets.py

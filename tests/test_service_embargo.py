@@ -13,6 +13,8 @@ import redis
 from scheduler.advisory import Advisory
 from scheduler.fleet_view import Scope
 from scheduler.launch import Draw, Wish, begin
+from scheduler.notify.event import event_of
+from scheduler.notify.outbox import Delivery, Outbox, TargetFacts
 from scheduler.planning import plan_fleet
 from scheduler.rollout import Happening
 from scheduler.service.access import Role
@@ -54,11 +56,22 @@ def running(redis_client: redis.Redis) -> Iterator[Served]:
         played.round(controller)
     line = Happening(at=START, kind="test", text=f"XSA-470 is {SECRET.title}")
     redis_client.xadd(f"xr:rollout:{ROLLOUT}:events", {"h": line.model_dump_json()})
+    given_up(redis_client, line)
     with served(redis_client, played) as made:
         talk = {"reason": "xsa-470 breaks things, see CVE-2026-99999"}
         assert made.post(f"/rollouts/{ROLLOUT}/actions/pause", talk).status_code == 202
         played.round(controller)
         yield made
+
+
+def given_up(client: redis.Redis, said: Happening) -> None:
+    """A notification of this line that its receiver did not take."""
+    facts = TargetFacts(name="hook", kind="json", where="hooks.example", severity="info")
+    Outbox(client, "test").publish([facts])
+    event = event_of("1-0", ROLLOUT, "XSA-470", "", said)
+    lost = Delivery(event=event, queued_at=START, tries=3, said="HTTP 400")
+    for queue in ("queue", "dead"):
+        client.rpush(f"xr:notify:hook:{queue}", lost.model_dump_json())
 
 
 def addresses() -> list[str]:
@@ -67,8 +80,9 @@ def addresses() -> list[str]:
         "rollout_id": ROLLOUT,
         "step_id": "g1-1",
         "generation": "1",
+        "test_id": "none",
     }
-    names = {"hosts": "h1", "guests": "g1", "advisories": "Silent%20Otter"}
+    names = {"hosts": "h1", "guests": "g1", "advisories": "Silent%20Otter", "notifications": "hook"}
     found = []
     for path, methods in document()["paths"].items():
         if "get" in methods and path != "/api/v1/events":
@@ -77,7 +91,17 @@ def addresses() -> list[str]:
             found.append(re.sub(r"\{(\w+)\}", lambda m: filled[m[1]], text))
     pages = ["", "/live", "/grid", "/plan", "/report", "/report.md"]
     found += [f"/rollouts/{ROLLOUT}{part}" for part in pages]
-    return [*found, "/", "/rollouts", "/hosts", "/hosts/h1", "/guests/g1", "/metrics", "/audit"]
+    return [
+        *found,
+        "/",
+        "/rollouts",
+        "/hosts",
+        "/hosts/h1",
+        "/guests/g1",
+        "/metrics",
+        "/audit",
+        "/notifications",
+    ]
 
 
 def outputs(running: Served, role: Role) -> dict[str, str]:

@@ -19,11 +19,13 @@ from scheduler.service import (
     api_advisories,
     api_events,
     api_fleet,
+    api_notify,
     api_rollouts,
     health,
     login,
     metrics,
     page_act,
+    page_notify,
     pages,
     problem,
     report,
@@ -99,9 +101,16 @@ def make_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     problem.install(app)
-    for part in (api_advisories, api_fleet, api_rollouts, api_act, api_events):
+    for part in (
+        api_advisories,
+        api_fleet,
+        api_rollouts,
+        api_act,
+        api_events,
+        api_notify,
+    ):
         app.include_router(part.router, prefix=API, responses=PROBLEMS)
-    for part in (health, metrics, login, report, pages, page_act):
+    for part in (health, metrics, login, report, pages, page_act, page_notify):
         app.include_router(part.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     _describe_problems(app)

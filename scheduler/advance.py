@@ -15,6 +15,7 @@ from agents.settle import Verdict
 from agents.wire import Attempt, Kind, Wanted
 from scheduler.book import Book
 from scheduler.draft import Draft
+from scheduler.foresee import foresee
 from scheduler.gate import Sight
 from scheduler.handout import hand_out
 from scheduler.limits import Limits
@@ -25,6 +26,7 @@ from scheduler.rollout import (
     UNDER_WAY,
     Change,
     HostState,
+    Outlook,
     RolloutState,
     Step,
     StepState,
@@ -84,7 +86,15 @@ class Replanned:
     planned: Planned
 
 
-Event = Tick | AttemptSeen | Settled | Wants | Doubted | Replanned
+@dataclass(frozen=True)
+class Foreseen:
+    """A forecast was made of when the rollout will have ended."""
+
+    now: datetime
+    outlook: Outlook
+
+
+Event = Tick | AttemptSeen | Settled | Wants | Doubted | Replanned | Foreseen
 
 
 def advance(book: Book, event: Event, limits: Limits) -> Change:
@@ -102,6 +112,8 @@ def advance(book: Book, event: Event, limits: Limits) -> Change:
         settled(draft, draft.step(event.step_id), event.verdict, limits)
     elif isinstance(event, Doubted):
         stop(draft, event.reason)
+    elif isinstance(event, Foreseen):
+        foresee(draft, event.outlook)
     else:
         take_over(draft, event.planned)
     return draft.change()

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from agents.wire import Wanted
 from scheduler.advisory import Advisory
 from scheduler.cli_common import Exit, fail, inventory_of, person, settings, store, the_rollout
+from scheduler.cli_forecast import rollout_forecast
 from scheduler.rollout import ENDED, Rollout, RolloutState
 from scheduler.store import Store
 from scheduler.text import plain
@@ -158,6 +159,9 @@ def status(
             typer.echo(view.model_dump_json(indent=2))
         else:
             show_once(view, held.happenings(rollout_id, 30))
+
+
+app.command(name="forecast")(rollout_forecast)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from scheduler.advance import (
     AttemptSeen,
     Doubted,
     Event,
+    Foreseen,
     Replanned,
     Settled,
     Tick,
@@ -34,6 +35,7 @@ from scheduler.book import Book
 from scheduler.desk import Desk
 from scheduler.draft import Draft
 from scheduler.fleet_view import FleetDoubt, Scope
+from scheduler.foresee import Foresight
 from scheduler.handout import order_of
 from scheduler.inventory import Inventory
 from scheduler.limits import Limits
@@ -77,6 +79,7 @@ class Controller:
         self.inventory = inventory
         self.desk = Desk(parts.client, inventory, parts.clock.monotonic, parts.limits.stale_after_s)
         self.looks = Looks(self.desk, parts.clock)
+        self.foresight = Foresight(parts.clock.monotonic, parts.limits)
         self.books: dict[str, Book] = {}
         self._sent_s: dict[str, float] = {}
         self._missing_s: dict[str, float] = {}
@@ -108,6 +111,8 @@ class Controller:
         self._feed(book, Tick(self.parts.clock.now(), self.desk))
         if needs_plan(book):
             self._plan_again(book)
+        if outlook := self.foresight.outlook(book, self.parts.clock.now()):
+            self._feed(book, Foreseen(self.parts.clock.now(), outlook))
         if book.rollout.state in ENDED:
             self.parts.store.disown(rollout_id)
 

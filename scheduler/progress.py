@@ -15,6 +15,7 @@ from scheduler.rollout import (
     Hold,
     HostRecord,
     HostState,
+    Outlook,
     RolloutState,
     Step,
     StepState,
@@ -63,6 +64,7 @@ class Progress(_View):
     generation: int
     elapsed_s: float
     left_s: float | None
+    outlook: Outlook | None = None  # the controller's newest forecast
     hosts: tuple[HostRecord, ...]
     waves: tuple[WaveView, ...]
     in_flight: tuple[StepView, ...]
@@ -94,6 +96,7 @@ def progress(book: Book, now: datetime) -> Progress:
         generation=rollout.generation,
         elapsed_s=elapsed_s,
         left_s=left_s(book, now),
+        outlook=None if rollout.state in ENDED else rollout.outlook,
         hosts=tuple(book.hosts[name] for name in sorted(book.hosts)),
         waves=waves(book),
         in_flight=tuple(_view(step, now) for step in book.running()),

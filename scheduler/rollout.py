@@ -99,6 +99,17 @@ class Hold(Frozen):
     by: str
 
 
+class Outlook(Frozen):
+    """The newest forecast in short (`scheduler.forecast`): when the last step will have ended."""
+
+    made_at: datetime
+    p50_at: datetime  # in half of the runs by then
+    p90_at: datetime  # in nine of ten
+    deadline: datetime | None = None
+    late_hosts: int = 0  # whose own p90 is past the deadline
+    late: bool = False  # p90 is past the deadline, or was and is still close to it
+
+
 class Rollout(Frozen):
     """The head of a rollout; its steps, hosts and guests are records of their own."""
 
@@ -126,6 +137,7 @@ class Rollout(Frozen):
     makespan_lower_bound_s: float
     planned_makespan_s: float
     planned_moves: int
+    outlook: Outlook | None = None
 
 
 class Step(Frozen):

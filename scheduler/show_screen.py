@@ -17,7 +17,7 @@ from rich.text import Text
 
 from agents.wire import Kind
 from scheduler.progress import Progress, StepView, WaveView
-from scheduler.rollout import Happening, HostRecord, HostState, RolloutState
+from scheduler.rollout import ENDED, Happening, HostRecord, HostState, Outlook, RolloutState
 from scheduler.text import plain
 
 HOST_LOOK = {
@@ -64,9 +64,18 @@ def headline(progress: Progress) -> Text:
     line.append(f"  {duration(progress.elapsed_s)} gone")
     if progress.left_s is not None and progress.left_s > 0:
         line.append(f", about {duration(progress.left_s)} left")
+    if progress.outlook is not None and progress.state not in ENDED:
+        line.append(f"  {_outlook(progress.outlook)}", "red" if progress.outlook.late else "dim")
     if progress.generation > 1:
         line.append(f"  plan {progress.generation}", "dim")
     return line
+
+
+def _outlook(seen: Outlook) -> str:
+    words = f"ends {seen.p50_at:%H:%M}, nine in ten by {seen.p90_at:%H:%M} UTC"
+    if seen.deadline is None:
+        return words
+    return f"{words}, deadline {seen.deadline:%H:%M}" + (" AT RISK" if seen.late else "")
 
 
 def plain_line(progress: Progress) -> str:

@@ -30,6 +30,7 @@ FOR_AGENTS = {"planner.fleet", "planner.plan"}
 ONE_PLACE = {
     "ortools": r"planner/\w+\.py",
     "networkx": r"planner/\w+\.py",
+    "numpy": r"planner/\w+\.py|scheduler/forecast\w*\.py",
     "rq": r"agents/\w+\.py|scheduler/jobs\.py",
     "rich": r"scheduler/(show\w*|cli\w*)\.py|scheduler/demo/\w+\.py",
     "typer": r"scheduler/cli\w*\.py",

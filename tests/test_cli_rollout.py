@@ -164,3 +164,24 @@ def test_hostile_names_are_made_visible(played: RedisFleet, redis_url: str) -> N
     result = xenroll(redis_url, "guest", "show", "\x1b[31mred\nnext")
     said(result, 2, "\\x1b[31mred\\x0anext")
     assert "\x1b" not in result.stderr
+
+
+def test_a_forecast_names_both_quantiles_and_what_would_help(
+    played: RedisFleet, redis_url: str
+) -> None:
+    said(xenroll(redis_url, "rollout", "forecast"), 2, "there is no rollout yet")
+    played.begin()
+    said(
+        xenroll(redis_url, "rollout", "forecast"), 0, "p50: ", "p90: ", "WHAT IF", "max_hosts_away"
+    )
+    found = json.loads(xenroll(redis_url, "rollout", "forecast", "xsa-1", "-o", "json").stdout)
+    assert found["reboots_left"] == 2 and found["p50_s"] <= found["p90_s"]
+
+
+def test_the_status_of_a_rollout_shows_the_controllers_forecast(
+    played: RedisFleet, redis_url: str
+) -> None:
+    played.begin()
+    played.round(played.controller())
+    found = json.loads(xenroll(redis_url, "rollout", "status", "--json").stdout)
+    assert found["outlook"]["p50_at"] <= found["outlook"]["p90_at"]

@@ -114,6 +114,31 @@ def test_a_rollout_is_read_while_it_goes_on(running: Served) -> None:
     assert [one["id"] for one in running.get("/rollouts").json()["items"]] == ["xsa-1"]
 
 
+def test_the_forecast_tells_when_it_ends_and_what_would_help(running: Served) -> None:
+    said = running.get("/rollouts/xsa-1/forecast").json()
+    assert said["rollout"] == "xsa-1" and said["reboots_left"] == 4
+    assert 0 < said["p50_s"] <= said["p90_s"]
+    assert said["cone"][0]["hosts_p50"] == 4 and said["cone"][-1]["hosts_p50"] == 0
+    assert said["guest_hours_so_far"] == 0 and said["guest_hours_to_come"] > 0
+    assert said["deadline"] is None and said["chance_in_time"] is None
+    assert any("max_hosts_away 1 -> 2" in one["change"] for one in said["remedies"])
+    running.played.run(running.played.controller())
+    end = running.get("/rollouts/xsa-1/forecast").json()
+    assert (end["p90_s"], end["moves_left"]) == (0, 0) and end["guest_hours_so_far"] > 0
+    refused(running.get("/rollouts/nothing/forecast"), 404, "not_found", "nothing")
+
+
+def test_progress_has_the_controllers_newest_forecast(running: Served) -> None:
+    assert running.get("/rollouts/xsa-1/progress").json()["outlook"] is None
+    controller = running.played.controller()
+    running.played.round(controller)
+    first = running.get("/rollouts/xsa-1/progress").json()["outlook"]
+    assert first["made_at"] < first["p50_at"] <= first["p90_at"]
+    for _ in range(8):
+        running.played.round(controller)
+    assert running.get("/rollouts/xsa-1/progress").json()["outlook"]["made_at"] > first["made_at"]
+
+
 def test_the_burn_down_starts_with_everything_exposed_and_ends_with_nothing(
     running: Served,
 ) -> None:

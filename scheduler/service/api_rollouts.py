@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from agents.wire import Kind, Wanted
 from scheduler.account import Account, account
+from scheduler.forecast import Forecast
 from scheduler.progress import Progress, WaveView
 from scheduler.rollout import GuestRecord, HostRecord, Rollout, Step, StepState
 from scheduler.service.exposure import Curve
@@ -66,6 +67,12 @@ def rollout_progress(rollout_id: Id, who: Viewer, parts: Parts) -> Progress:
 def exposure(rollout_id: Id, who: Viewer, parts: Parts) -> Curve:
     """The burn-down of exposed hosts and guests, and when it will reach its end."""
     return parts.views.rollout(rollout_id).curve
+
+
+@router.get("/rollouts/{rollout_id}/forecast")
+def rollout_forecast(rollout_id: Id, who: Viewer, parts: Parts) -> Forecast:
+    """When it will have ended (p50 and p90), who misses the deadline, what would make it."""
+    return parts.views.forecast(rollout_id)
 
 
 @router.get("/rollouts/{rollout_id}/report")

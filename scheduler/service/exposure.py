@@ -56,7 +56,7 @@ def curve(book: Book, at_start: Mapping[str, str], now: datetime) -> Curve:
     end = book.rollout.ended_at or now
     p50_s, p90_s = forecast(book, now)
     return Curve(
-        points=tuple(_thinned(_points(book, at_start, end))),
+        points=tuple(_thinned(points(book, at_start, end))),
         knows_guests=bool(at_start),
         left_p50_s=p50_s,
         left_p90_s=p90_s,
@@ -70,7 +70,8 @@ def deadline_s(rollout: Rollout) -> float | None:
     return min(found, default=None)
 
 
-def _points(book: Book, at_start: Mapping[str, str], end: datetime) -> Iterable[Point]:
+def points(book: Book, at_start: Mapping[str, str], end: datetime) -> Iterable[Point]:
+    """Counts after every change, and at the end."""
     on = Counter(at_start.values())
     exposed = {h.name for h in book.hosts.values() if h.state is not HostState.UNAFFECTED}
     guests = sum(count for host, count in on.items() if host in exposed)

@@ -147,7 +147,7 @@ def _rollouts(views: Sequence[RolloutView]) -> Iterator[Metric]:
 def _times(views: Sequence[RolloutView]) -> Iterator[Metric]:
     yield _gauge(
         "xenroll_rollout_eta_seconds",
-        "Seconds until the last host is fixed, at the pace so far.",
+        "Seconds until the last step has ended, by the forecast.",
         ["rollout", "quantile"],
         [
             ([v.progress.id, quantile], left_s)
@@ -161,6 +161,12 @@ def _times(views: Sequence[RolloutView]) -> Iterator[Metric]:
         "When every host must be safe.",
         ["rollout"],
         [([v.progress.id], v.curve.deadline_at_s) for v in views if v.curve.deadline_at_s],
+    )
+    yield _gauge(
+        "xenroll_rollout_late_hosts",
+        "Hosts that are safe after the deadline in one run of ten or more.",
+        ["rollout"],
+        [([v.progress.id], float(seen.late_hosts)) for v in views if (seen := v.progress.outlook)],
     )
     yield _gauge(
         "xenroll_rollout_held_steps",

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from agents.wire import GuestSeen, Report
 from scheduler.book import Book
 from scheduler.desk import Desk
+from scheduler.forecast import Asked, Forecast, forecast
 from scheduler.inventory import Inventory, InventoryError, load_inventory
 from scheduler.progress import Progress, progress
 from scheduler.service.exposure import Curve, curve, guests_at_start
@@ -25,6 +26,7 @@ from scheduler.service.fresh import Fresh
 from scheduler.store import NoRollout, Store
 
 KEPT_ROLLOUTS = 32
+FORECAST_EVERY_S = 15.0
 STALE_AFTER_S = 60.0
 
 
@@ -75,8 +77,10 @@ class Views:
         self._store = store
         self._clock = clock
         self.max_age_s = max_age_s
+        self._often_s = FORECAST_EVERY_S if max_age_s else 0.0
         self._lock = threading.Lock()
         self._rollouts: dict[str, Fresh[RolloutView]] = {}
+        self._forecasts: dict[str, Fresh[Forecast]] = {}
         self._fleet = Fresh(_FleetReader(store, clock).read, clock.monotonic, max_age_s)
 
     def fleet(self) -> FleetView:
@@ -86,6 +90,26 @@ class Views:
     def rollout(self, rollout_id: str) -> RolloutView:
         """One rollout. Raises NoRollout."""
         return self._kept(rollout_id).get()
+
+    def forecast(self, rollout_id: str) -> Forecast:
+        """When it will have ended, and what would help; a few seconds old. Raises NoRollout."""
+        self._kept(rollout_id)
+        with self._lock:
+            kept = self._forecasts.setdefault(
+                rollout_id, Fresh(self._foreseer(rollout_id), self._clock.monotonic, self._often_s)
+            )
+            while len(self._forecasts) > KEPT_ROLLOUTS:
+                del self._forecasts[next(iter(self._forecasts))]
+        return kept.get()
+
+    def _foreseer(self, rollout_id: str) -> Callable[[Forecast | None], Forecast]:
+        at_start = guests_at_start(self._store.fleet_document(rollout_id, 1))
+
+        def read(before: Forecast | None) -> Forecast:
+            asked = Asked(remedies=True, at_start=at_start)
+            return forecast(self.rollout(rollout_id).book, self._clock.now(), asked)
+
+        return read
 
     def _kept(self, rollout_id: str) -> Fresh[RolloutView]:
         with self._lock:

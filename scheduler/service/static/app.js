@@ -122,26 +122,20 @@ function getJson(path) {
   });
 }
 
-// The chart: what was, and from now on the two straight lines to the forecast's ends.
+// The chart: what was, and from now on the forecast's cone: four runs in five end up inside it.
 let chart = null;
 
-function chartData(curve) {
-  const last = curve.points[curve.points.length - 1];
-  const ends = [curve.left_p50_s, curve.left_p90_s].map((s) => (s ? last.at_s + s : null));
-  const times = curve.points.map((p) => p.at_s);
-  for (const end of [...new Set(ends)]) if (end) times.push(end);
+function chartData(curve, cone) {
+  const times = [...curve.points, ...cone].map((p) => p.at_s);
   if (curve.deadline_at_s) times.push(curve.deadline_at_s);
   times.sort((a, b) => a - b);
-  const till = (end) => times.map((at) => {
-    if (!end || at < last.at_s || at > end) return null;
-    return last.hosts * (1 - (at - last.at_s) / (end - last.at_s));
-  });
-  const past = (key) => {
-    const known = new Map(curve.points.map((p) => [p.at_s, p[key]]));
+  const line = (points, key) => {
+    const known = new Map(points.map((p) => [p.at_s, p[key]]));
     return times.map((at) => known.get(at) ?? null);
   };
-  return [times, past("hosts"), till(ends[0]), till(ends[1]),
-    curve.knows_guests ? past("guests") : times.map(() => null)];
+  return [times, line(curve.points, "hosts"), line(cone, "hosts_p50"), line(cone, "hosts_p90"),
+    curve.knows_guests ? line(curve.points, "guests") : times.map(() => null),
+    line(cone, "hosts_p10")];
 }
 
 function chartOptions(box, knowsGuests, deadline) {
@@ -158,7 +152,9 @@ function chartOptions(box, knowsGuests, deadline) {
       { label: "hosts", stroke: colour("--blocked"), width: 2, paths: steps, fill: colour("--bad-soft"), points: { show: false } },
       { label: "forecast", stroke: colour("--draining"), width: 2, dash: [6, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
       { label: "nine in ten", stroke: colour("--draining"), width: 1, dash: [2, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
-      { label: "guests", scale: "g", show: knowsGuests, stroke: colour("--rebooting"), width: 1.5, paths: steps, points: { show: false } }],
+      { label: "guests", scale: "g", show: knowsGuests, stroke: colour("--rebooting"), width: 1.5, paths: steps, points: { show: false } },
+      { label: "one in ten", stroke: colour("--draining"), width: 1, dash: [2, 4], spanGaps: true, points: { show: false } }],
+    bands: [{ series: [3, 5], fill: colour("--warn-soft") || colour("--bad-soft") }],
     hooks: { draw: [(u) => deadlineLine(u, deadline, colour("--bad"))] },
     legend: { live: false }, cursor: { show: false },
   };
@@ -186,9 +182,9 @@ function deadlineLine(u, deadline, colour) {
   ctx.restore();
 }
 
-function drawChart(curve) {
+function drawChart(curve, said) {
   const box = byId("burn");
-  const data = chartData(curve);
+  const data = chartData(curve, said.cone);
   if (chart) chart.destroy();
   chart = new uPlot(chartOptions(box, curve.knows_guests, curve.deadline_at_s), data, box);
   const last = curve.points[curve.points.length - 1];
@@ -197,6 +193,9 @@ function drawChart(curve) {
   if (curve.left_p50_s) words += "; at this pace none at " + clock(curve.left_p50_s);
   if (curve.left_p90_s) words += ", nine in ten by " + clock(curve.left_p90_s);
   if (curve.deadline_at_s) words += "; the deadline is " + utc(curve.deadline_at_s, Infinity) + " UTC";
+  if (said.late_hosts.length) words += ", which " + said.late_hosts.length + " hosts are likely to miss";
+  if (said.guest_hours_to_come !== null) words += "; guest-hours on exposed hosts: " +
+    said.guest_hours_so_far.toFixed(0) + " so far, " + said.guest_hours_to_come.toFixed(0) + " to come";
   byId("burn-words").textContent = words + ".";
 }
 
@@ -235,7 +234,8 @@ function follow() {
   };
   const draw = () => {
     charted = Date.now();
-    getJson(api + "/exposure").then(drawChart).catch(report);
+    Promise.all([getJson(api + "/exposure"), getJson(api + "/forecast")])
+      .then(([curve, said]) => drawChart(curve, said)).catch(report);
   };
   const soon = () => { due ??= setTimeout(refresh, Math.max(0, REFRESH_MS - (Date.now() - cards))); };
   const report = () => linkIs("down", "no answer: what you see may be old");

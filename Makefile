@@ -10,10 +10,10 @@ CHAOS_SEED ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-browser check lint types fmt chaos bench screenshots \
-  lab lab-stop test-lab test-lab-pv clean
+  lab lab-stop test-lab test-lab-small test-lab-failures test-lab-pv clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv from pinned versions, with the command xenroll in it
 
@@ -70,8 +70,14 @@ lab: $(READY) ## boot three real Xen hosts in QEMU (Debian, root; builds their i
 lab-stop: $(READY) ## end the lab: only what it started
 	$(BIN)/python -m deploy.lab down
 
-test-lab: $(READY) ## real `xl migrate`, reboots and disturbances between two real Xen hosts
-	$(BIN)/python -m pytest -s tests/lab_smoke.py
+test-lab: $(READY) ## the whole job on three real Xen hosts: a rollout judged from outside
+	$(BIN)/python -m pytest -s tests/lab_smoke.py tests/lab_rollout.py
+
+test-lab-small: $(READY) ## the same on two hosts with two guests (in continuous integration)
+	$(BIN)/python -m pytest -s tests/lab_small.py
+
+test-lab-failures: $(READY) ## what goes wrong on real Xen, case by case, and what comes of it
+	$(BIN)/python -m pytest -s tests/lab_failures.py $(ARGS)
 
 test-lab-pv: $(READY) ## PV guests too, on Debian's Xen rebuilt with shadow paging
 	$(BIN)/python -m pytest -s tests/lab_pv.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -16,15 +17,20 @@ def host_enroll(
     output: Annotated[
         Path | None, typer.Option(help="Where to write its files; a folder of its name.")
     ] = None,
+    server: Annotated[
+        str | None, typer.Option(help="The server's URL as the host sees it, if it is not ours.")
+    ] = None,
 ) -> None:
     """Make a Redis user that reaches this host's keys alone, and the files to put on the host."""
     from scheduler.enroll import EnrollError, enroll
 
     if not name or not name.isprintable() or len(name) > 255:
         fail(Exit.BAD_INPUT, f"{name!r} is no name of a host")
+    if server is not None and urlsplit(server).scheme not in ("redis", "rediss", "unix"):
+        fail(Exit.BAD_INPUT, f"--server {server}: expected redis://, rediss:// or unix://")
     try:
         with store() as held:
-            made = enroll(held.client, settings().redis_url, name, output or Path(name))
+            made = enroll(held.client, server or settings().redis_url, name, output or Path(name))
     except EnrollError as error:
         fail(Exit.REFUSED, f"{name} was not enrolled: {error}")
     typer.echo(plain(f"{made.host} is enrolled as the Redis user {made.user}"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from deploy.lab import moves
 from deploy.lab.guests import Guest
 from deploy.lab.lab import Lab, up
-from deploy.lab.layout import Layout, layout_from
+from deploy.lab.layout import REDIS_PORT, Layout, layout_from
 from deploy.lab.machine import is_on
 from deploy.lab.sightings import Life
 
@@ -22,12 +22,14 @@ def layout() -> Layout:
 
 
 @contextmanager
-def lab_of(names: Sequence[str], xen: Path | None = None) -> Iterator[Lab]:
+def lab_of(
+    names: Sequence[str], xen: Path | None = None, redis_port: int = REDIS_PORT
+) -> Iterator[Lab]:
     """These hosts, freshly booted; fails where a lab is up already, for it may be somebody's."""
     here = layout()
     already = [host.name for host in here.hosts if is_on(host)]
     assert not already, f"the lab is in use ({', '.join(already)}); `lab down` ends it"
-    lab = up(here, [here.host(name) for name in names], say, xen=xen)
+    lab = up(here, [here.host(name) for name in names], say, redis_port=redis_port, xen=xen)
     try:
         yield lab
     finally:

@@ -41,6 +41,17 @@ def test_an_enrolled_host_reaches_its_own_keys_and_no_others(
             host.hset("xr:control:xsa-1", "wanted", "run")
 
 
+def test_a_host_may_see_the_server_at_another_address_than_we(
+    redis_client: redis.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    words = ("host", "enroll", "h2", "--output", str(tmp_path / "h2"), "--server")
+    said(xenroll(redis_url, *words, "10.0.2.100:6379"), 2, "expected redis://")
+    assert not (tmp_path / "h2").exists()
+    said(xenroll(redis_url, *words, "redis://10.0.2.100:6379/0"), 0)
+    told = load(tmp_path / "h2" / "agent.toml")
+    assert told.redis_url == "redis://agent-h2@10.0.2.100:6379/0"
+
+
 def test_a_second_enrolment_ends_the_first_password(
     redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:

@@ -4,20 +4,24 @@ import asyncio
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from deploy.lab import processes
-from deploy.lab.cache import Stage, built, key_of
+from agents.settings import load
+from deploy.lab import enroll, processes
+from deploy.lab.cache import KEPT, Stage, built, key_of
 from deploy.lab.errors import LabError
 from deploy.lab.guests import Guest, config
 from deploy.lab.hub import Hub, Port, Wire
 from deploy.lab.kernel import deaf
 from deploy.lab.layout import Layout, layout_from
 from deploy.lab.sightings import Beat, Domain, Sighting, beat_of, lives, running_twice
+from deploy.lab.xenbuild import build_id, with_another_build_id
+from scheduler.enroll import settings_text
 
 UUID = "5f0c0a52-0000-4000-8000-000000000001"
 
@@ -192,19 +196,45 @@ def test_a_build_that_breaks_off_does_not_count_and_the_next_one_replaces_it(
     assert built(tmp_path, Stage("thing", ["same"], broken), print) == folder
 
 
-def test_changed_inputs_build_anew_and_drop_the_old_result(tmp_path: Path) -> None:
+def test_changed_inputs_build_anew_and_old_results_do_not_pile_up(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    source.write_text("one")
     cache = tmp_path / "cache"
     stage = Stage("thing", [source, "v1"], lambda folder: None)
     neighbour = built(cache, Stage("thing-else", [], lambda folder: None), print)
-    first = built(cache, stage, print)
-    source.write_text("two")
-    second = built(cache, stage, print)
-    assert second != first
-    assert not first.exists()
+    results = []
+    for number in range(KEPT + 1):
+        source.write_text(str(number))
+        results.append(built(cache, stage, print))
+        os.utime(results[-1], (number, number))
+    assert len(set(results)) == KEPT + 1
+    assert [result.exists() for result in results] == [False, *(True for _ in range(KEPT))]
     assert neighbour.exists()
     assert key_of(Stage("thing", ["ab", "c"], print)) != key_of(Stage("thing", ["a", "bc"], print))
+
+
+def test_a_hypervisor_under_another_build_id_differs_in_nothing_else(tmp_path: Path) -> None:
+    header = struct.pack("<3I4s", 4, 20, 3, b"GNU")
+    xen = tmp_path / "xen"
+    xen.write_bytes(b"code" + header + bytes(range(20)) + b"more code")
+    fixed = with_another_build_id(xen, tmp_path)
+    assert build_id(xen) == bytes(range(20)).hex()
+    assert build_id(fixed) != build_id(xen)
+    assert fixed.read_bytes().replace(bytes.fromhex(build_id(fixed)), b"") == (
+        xen.read_bytes().replace(bytes.fromhex(build_id(xen)), b"")
+    )
+    xen.write_bytes(b"code without a note")
+    with pytest.raises(LabError, match="0 build ids"):
+        build_id(xen)
+
+
+def test_what_an_agent_of_the_lab_is_told_fits_its_settings(tmp_path: Path) -> None:
+    made = settings_text("lab-1", enroll.SERVER) + enroll.settings()
+    file = tmp_path / "agent.toml"
+    file.write_text(made)
+    told = load(file)
+    assert told.redis_url == "redis://agent-lab_2d_1@10.0.2.100:6379/0"
+    assert [storage.prefix for storage in told.storage] == ["/dev/vdb", "/dev/vdc", "/dev/vdd"]
+    assert told.reboot_command == ("/sbin/reboot",)
 
 
 def test_only_the_process_that_was_started_is_ended(tmp_path: Path) -> None:

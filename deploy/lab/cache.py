@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 from deploy.lab.tools import Say, timed
 
 KEY_LENGTH = 16
+KEPT = 3
+"""Results of one stage that may lie beside each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,13 @@ def built(cache: Path, stage: Stage, say: Say) -> Path:
     """The stage's folder, built now if it is not there.
 
     A build that breaks off never counts: it happens in a folder `….part` that gets its name at
-    the end. Results of other inputs are removed afterwards, so that the cache does not grow.
+    the end. Of results of other inputs the newest few are kept (two branches may share a cache).
     """
     folder = cache / f"{stage.name}-{key_of(stage)}"
     cache.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(cache / f"{stage.name}.lock"):
         if folder.is_dir():
+            os.utime(folder)
             return folder
         part = cache / f"{folder.name}.part"
         shutil.rmtree(part, ignore_errors=True)
@@ -62,6 +66,13 @@ def _one_at_a_time(lock: Path) -> Iterator[None]:
 
 def _remove_others(cache: Path, keep: Path, name: str) -> None:
     length = len(name) + 1 + KEY_LENGTH
-    for other in cache.glob(f"{name}-*"):
-        if other != keep and other.is_dir() and len(other.name.removesuffix(".part")) == length:
+    others = [
+        other
+        for other in cache.glob(f"{name}-*")
+        if other != keep and other.is_dir() and len(other.name.removesuffix(".part")) == length
+    ]
+    finished = [other for other in others if not other.name.endswith(".part")]
+    recent = sorted(finished, key=lambda other: other.stat().st_mtime, reverse=True)[: KEPT - 1]
+    for other in others:
+        if other not in recent:
             shutil.rmtree(other)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploy.lab import guests, machine
+from deploy.lab import enroll, guests, machine
 from deploy.lab.errors import LabError
 from deploy.lab.images import images
 from deploy.lab.lab import Lab, opened, up
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "files", nargs="+", type=Path
     )
     _add_guest(add)
+    add("enroll", "put the files of `xenroll host enroll` into a host", _enroll, "host", "folder")
     for name, what in PLUGS.items():
         add(name, what, _plug, "host").set_defaults(name=name)
     add("delay", "make each frame to and from a host take MS longer", _delay, "host", "ms")
@@ -148,6 +149,11 @@ def _push(layout: Layout, arguments: argparse.Namespace) -> int:
     if not files:
         raise LabError("push needs files and then the folder in dom0")
     opened(layout, say).remote(arguments.host).push(files, str(folder))
+    return 0
+
+
+def _enroll(layout: Layout, arguments: argparse.Namespace) -> int:
+    enroll.enroll(opened(layout, say).remote(arguments.host), Path(arguments.folder))
     return 0
 
 

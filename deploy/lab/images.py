@@ -49,12 +49,12 @@ def images(layout: Layout, say: Say) -> Images:
     keys = built(layout.cache, Stage("keys", [], _keys), say)
     guest = _guest_stage(layout, say)
     userland = _userland_stage(layout, say)
-    root = _root_stage(layout, say, boot, keys, guest, userland)
+    disk = _disk_stage(layout, say, _root_stage(layout, say, boot, keys, guest, userland))
     return Images(
         boot / "xen",
         boot / "vmlinux",
         boot / "initramfs.gz",
-        root / "disk.img",
+        disk / "disk.img",
         keys / "client",
         keys / "known_hosts",
     )
@@ -140,9 +140,9 @@ def _userland_stage(layout: Layout, say: Say) -> Path:
 def _root_stage(
     layout: Layout, say: Say, boot: Path, keys: Path, guest: Path, userland: Path
 ) -> Path:
-    """A host's disk; the only stage that changes with the project's own code."""
-    dom0_files = [file for file in sorted(FILES.glob("dom0*")) if file.is_file()]
-    code = [CODE / name for name in ("rootfs.py", "images.py", "agent.py", "layout.py")]
+    """A host's whole file system, but for the project's own agent."""
+    dom0_files = [file for file in sorted(FILES.glob("dom0*")) if file != agent.SERVICE]
+    code = [CODE / name for name in ("rootfs.py", "agent.py", "layout.py")]
     inputs: list[str | Path] = [
         *(stage.name for stage in (boot, guest, userland)),
         keys / "host.pub",
@@ -151,7 +151,7 @@ def _root_stage(
         *agent.inputs(),
     ]
     build = partial(_root, layout, boot, keys, guest, userland)
-    return built(layout.cache, Stage("disk", inputs, build), say)
+    return built(layout.cache, Stage("root", inputs, build), say)
 
 
 def _root(
@@ -164,6 +164,19 @@ def _root(
     rootfs.add_ssh(root, keys, layout.hosts)
     rootfs.add_init(root, layout.hosts)
     rootfs.add_guest_files(root, guest, guest / "initramfs.gz")
-    agent.install(root, folder, log)
+    agent.install_dependencies(root, folder, log)
+
+
+def _disk_stage(layout: Layout, say: Say, tree: Path) -> Path:
+    """A host's disk; the only stage that changes with the project's own code, and a quick one."""
+    code = [CODE / "rootfs.py", CODE / "agent.py"]
+    inputs: list[str | Path] = [tree.name, str(DISK_MIB), *code, *agent.own_inputs()]
+    return built(layout.cache, Stage("disk", inputs, partial(_disk, tree)), say)
+
+
+def _disk(tree: Path, folder: Path) -> None:
+    log, root = folder / "log", folder / "root"
+    run(["cp", "-a", "--reflink=auto", str(tree / "root"), str(root)], log)
+    agent.install(root, tree / agent.BUILD_WHEELS, folder, log)
     rootfs.make_disk(root, folder / "disk.img", DISK_MIB, log)
     shutil.rmtree(root)

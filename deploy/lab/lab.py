@@ -32,6 +32,7 @@ class Lab:
         host = self.layout.host(name)
         if machine.is_on(host):
             raise LabError(f"{name} is on already")
+        disconnect(host)
         machine.switch_on(self.layout, host, self.images, self.size)
         machine.wait_ready([host], self.say)
 
@@ -59,6 +60,15 @@ class Lab:
     def stay_off_at_reboot(self, name: str) -> None:
         """The next reboot of this host switches it off instead: a host that does not come back."""
         qemu.order(self._on(name).qmp_socket, "set-action", reboot="shutdown")
+
+    def install_xen(self, name: str, xen: Path) -> None:
+        """What an upgrade of the hypervisor's package does: the next boot brings this one.
+
+        QEMU loads a hypervisor once, so the host's next reboot switches it off; a `Power` that
+        watches switches it on again.
+        """
+        machine.install_xen(self.layout.host(name), xen)
+        self.stay_off_at_reboot(name)
 
     def freeze(self, name: str, *, frozen: bool) -> None:
         """Stops (or resumes) a whole host at once, as if time stood still in it."""

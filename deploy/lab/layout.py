@@ -54,6 +54,11 @@ class Host:
         return self.folder / "disk.img"
 
     @property
+    def xen(self) -> Path:
+        """A link to the hypervisor that was installed on it; none: the one of the images."""
+        return self.folder / "xen"
+
+    @property
     def console(self) -> Path:
         return self.folder / "console.log"
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deploy.lab import preflight, processes, qemu
@@ -74,6 +76,7 @@ def fresh_disks(layout: Layout, hosts: Sequence[Host], images: Images) -> None:
         host.folder.mkdir(parents=True, exist_ok=True)
         copy = [find("cp"), "--sparse=always", "--reflink=auto", str(images.disk), str(host.disk)]
         subprocess.run(copy, check=True)
+        host.xen.unlink(missing_ok=True)
     if any(is_on(host) for host in layout.hosts):
         return
     for number in range(1, SHARED_DISKS + 1):
@@ -93,9 +96,24 @@ def switch_on(layout: Layout, host: Host, images: Images, size: qemu.Size) -> No
         raise LabError(f"{host.name} has no disk; `lab up` makes one")
     host.console.write_bytes(b"")
     host.qmp_socket.unlink(missing_ok=True)
+    if host.xen.exists():
+        images = replace(images, xen=host.xen.resolve())
     command = qemu.argv(layout, host, images, size)
     command[0] = find(command[0])
     processes.start(command, host.pid_file, host.folder / "qemu.log")
+
+
+def install_xen(host: Host, xen: Path) -> None:
+    """From its next start of QEMU on, the host boots this hypervisor."""
+    fresh = host.folder / "xen.new"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(xen)
+    fresh.replace(host.xen)
+
+
+def went_off(host: Host) -> bool:
+    """Whether the host switched itself off: its QEMU ended, and nobody here ended it."""
+    return host.pid_file.exists() and not is_on(host)
 
 
 def switch_off(host: Host) -> bool:

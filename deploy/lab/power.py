@@ -1,0 +1,63 @@
+"""What a machine's power supply does: a host that rebooted into a new hypervisor comes on again."""
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from deploy.lab import machine
+from deploy.lab.errors import LabError
+from deploy.lab.lab import Lab
+from deploy.lab.remote import disconnect
+
+POLL_S = 0.5
+
+
+class Power:
+    """`with Power(lab, names) as power:` switches on again whoever switched itself off.
+
+    `power.keep_off(name)`: not this one; a host that does not come back from its reboot.
+    `power.problems` holds what went wrong, for the one who asks at the end.
+    """
+
+    def __init__(self, lab: Lab, names: Sequence[str]) -> None:
+        self._lab = lab
+        self._names = list(names)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tend, daemon=True)
+        self.problems: list[str] = []
+        self.restarts: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def keep_off(self, name: str) -> None:
+        self._names.remove(name)
+
+    def _tend(self) -> None:
+        while not self._stop.wait(POLL_S):
+            for name in list(self._names):
+                host = self._lab.layout.host(name)
+                if machine.went_off(host):
+                    self._restart(name)
+
+    def _restart(self, name: str) -> None:
+        host = self._lab.layout.host(name)
+        self._lab.say(f"{name} went down; it is switched on again")
+        disconnect(host)
+        try:
+            machine.switch_on(self._lab.layout, host, self._lab.images, self._lab.size)
+            self.restarts.append(name)
+        except LabError as problem:
+            self.problems.append(f"{name}: {problem}")
+            self._names.remove(name)

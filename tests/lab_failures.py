@@ -1,0 +1,373 @@
+"""What goes wrong on real Xen, one case each: what xenroll makes of it, and how the guest fares.
+
+Run by `make test-lab-failures`. Two hosts: lab-1 runs a hypervisor that is to be replaced, lab-2
+the fixed one, so that every rollout moves one guest from lab-1 to lab-2. Each case says what it
+found; with XENROLL_LAB_RECORD=FOLDER it is written down there too.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.lab.guests import Guest, config, config_path, order
+from deploy.lab.scene import DESTINATION, HELPER, RECEIVER, SENDER, SOURCE
+from deploy.lab.xenbuild import build_id, with_another_build_id
+from scheduler.rollout import HostState, RolloutState
+from tests.lab_kit import lab_of, layout, say
+from tests.lab_play import HOSTS, Play, play
+from tests.lab_stage import ADVISORY, Stage, free_port, installed, now, staged
+
+pytestmark = pytest.mark.timeout(2400)
+
+SSH = r"ssh -o BatchMode.*migrate-receive"
+AGENT = "bin/xenroll-agent run"
+SLOW_MS = 3000
+PATIENCE = {
+    "XENROLL_LIMITS__STALE_AFTER_S": "90",
+    "XENROLL_LIMITS__RETRY_BACKOFF_S": "3600",  # one attempt is what is looked at
+    "XENROLL_LIMITS__SETTLE_LIMIT_S": "60",
+    "XENROLL_LIMITS__REBOOT_LIMIT_S": "150",
+}
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with lab_of(HOSTS, redis_port=free_port(layout())) as lab:
+        fixed = with_another_build_id(lab.images.xen, lab.layout.run)
+        installed(lab, DESTINATION, fixed)
+        lab.switch_off(DESTINATION)
+        lab.switch_on(DESTINATION)
+        with staged(lab, free_port(lab.layout), PATIENCE) as stage:
+            began = now()
+            for name in HOSTS:
+                stage.enroll(name)
+            stage.wait_for_agents(HOSTS, began)
+            stage.apply_inventory(HOSTS)
+            stage.obey("advisory", "add", ADVISORY, "--fixed-build", build_id(fixed))
+            yield stage
+
+
+@pytest.fixture
+def ended(stage: Stage) -> Iterator[list[Play]]:
+    """The plays of a test, each brought to its end and written down, however the test went."""
+    plays: list[Play] = []
+    yield plays
+    folder = os.environ.get("XENROLL_LAB_RECORD")
+    for one in plays:
+        if folder:
+            one.write(Path(folder))
+        one.end()
+
+
+def test_a_save_helper_that_is_terminated_leaves_the_guest_where_it_was(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming")
+        one.scene.signal(SOURCE, "TERM", HELPER)
+        assert one.outcome("stayed").outcome == "stayed"
+        one.alive_on(SOURCE)
+
+    play(stage, "helper-terminated", Guest("helper", 1), act)
+
+
+def test_a_killed_ssh_leaves_the_guest_where_it_was(stage: Stage, ended: list[Play]) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming")
+        one.scene.signal(SOURCE, "KILL", SSH)
+        assert one.outcome("stayed").outcome == "stayed"
+        one.alive_on(SOURCE)
+
+    play(stage, "ssh-killed", Guest("ssh", 2), act)
+
+
+def test_a_killed_xl_leaves_the_guest_where_it_was(stage: Stage, ended: list[Play]) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming")
+        one.scene.signal(SOURCE, "KILL", SENDER)
+        assert one.outcome("stayed").outcome == "stayed"
+        one.alive_on(SOURCE)
+
+    play(stage, "xl-killed", Guest("xl", 3), act)
+
+
+def test_a_killed_receiver_leaves_a_rest_that_is_cleaned_up(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming", f"KILL:{RECEIVER}")
+        assert one.outcome("stayed").outcome == "stayed"
+        assert "--incoming" not in one.scene.destination.check("xl list")
+        one.note("its stale --incoming, which never ran, was destroyed by a mend")
+        one.alive_on(SOURCE)
+
+    play(stage, "receiver-killed", Guest("receiver", 4), act)
+
+
+def test_a_guest_that_is_paused_on_the_way_stays_paused_where_it_was(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming")
+        one.scene.source.check(f"xl pause {one.guest.name}")
+        assert one.outcome("stayed").outcome == "stayed"
+        one.scene.source.check(f"xl unpause {one.guest.name}")
+        one.alive_on(SOURCE)
+
+    play(stage, "paused", Guest("paused", 5), act)
+
+
+def test_a_guest_that_ignores_suspend_is_held_and_runs_on(stage: Stage, ended: list[Play]) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        assert one.outcome("stayed").outcome == "stayed"
+        one.alive_on(SOURCE)
+
+    play(stage, "deaf-guest", Guest("deaf", 6, deaf=True), act)
+
+
+def test_too_little_memory_there_leaves_the_guest_where_it_was(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming", f"STOP:{RECEIVER}")
+        fill_memory(one)
+        one.scene.signal(DESTINATION, "CONT", RECEIVER)
+        assert one.outcome("stayed").outcome == "stayed"
+        one.alive_on(SOURCE)
+
+    play(stage, "no-memory", Guest("hungry", 7, memory_mib=64), act)
+
+
+def fill_memory(one: Play) -> None:
+    """A guest that takes nearly all that is free at the destination; it never runs."""
+    free_mib = int(one.scene.destination.check("xl info free_memory"))
+    filler = Guest("filler", 99, memory_mib=free_mib - 24)
+    path = config_path("filler")
+    one.scene.destination.check(f"cat > {path}", stdin=config(filler))
+    one.scene.destination.check(f"xl create -p {path}", timeout_s=300)
+    left = one.scene.destination.check("xl info free_memory").strip()
+    one.note(f"{DESTINATION} had {free_mib} MiB free, now {left}")
+
+
+def test_a_name_that_is_taken_there_leaves_the_guest_where_it_was(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming", f"STOP:{RECEIVER}")
+        text = config(Guest("clash-other", 8)).replace('name="clash-other"', 'name="clash"')
+        one.scene.destination.check(f"cat > {config_path('clash')}", stdin=text)
+        one.scene.destination.check(f"xl create {config_path('clash')}", timeout_s=300)
+        one.scene.signal(DESTINATION, "CONT", RECEIVER)
+        one.outcome("stayed")
+        beat = one.where()
+        assert one.before is not None
+        assert beat[SOURCE].boot_id == one.before.boot_id
+        assert beat[DESTINATION].boot_id != one.before.boot_id
+        one.note("both guests of that name run, each where it was")
+
+    play(stage, "name-clash", Guest("clash", 9), act)
+
+
+def test_a_killed_agent_and_worker_do_not_stop_a_move(stage: Stage, ended: list[Play]) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming")
+        one.scene.source.check(f"kill -KILL $(pgrep -f '{AGENT}')")
+        one.note("agent and workers of the source are killed, all at once")
+        assert one.outcome("moved").outcome == "moved"
+        one.halt()
+        one.alive_on(DESTINATION)
+
+    play(stage, "agent-killed", Guest("agentless", 10), act)
+
+
+def test_an_xl_killed_after_the_rename_leaves_a_rest_that_is_cleaned_up(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(SOURCE, "renamed", f"KILL:{SENDER}")
+        assert one.outcome("moved").outcome == "moved"
+        one.halt()
+        assert "--migratedaway" not in one.scene.source.check("xl list")
+        one.note("its --migratedaway, a suspended rest, was destroyed by a mend")
+        one.alive_on(DESTINATION)
+
+    play(stage, "xl-killed-when-renamed", Guest("renamed", 11), act)
+
+
+def test_a_guest_stranded_by_a_killed_xl_is_reported_and_waits_for_a_person(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(SOURCE, "suspended", f"KILL:{SENDER}")
+        assert "suspended" in one.stopped()
+        wake(one, one.guest.name)
+        one.stage.obey("rollout", "resume", "--reason", "woken by hand")
+        assert one.outcome("stayed").outcome == "stayed"
+        one.alive_on(SOURCE)
+
+    play(stage, "stranded", Guest("stranded", 12), act)
+
+
+def wake(one: Play, name: str) -> None:
+    """What a person does, by the hypervisor's own call: Xen 4.17 has no `xl resume`."""
+    domid = one.scene.source.check(f"xl domid {name}").strip()
+    if name != one.guest.name:
+        one.scene.source.check(f"xl rename {domid} {one.guest.name}")
+    one.scene.source.check(f"python3 /usr/lib/lab/resume.py {domid}")
+    one.note(f"a person woke domain {domid}, {name}, at the source")
+
+
+def test_a_destination_that_dies_in_precopy_ends_the_move_by_itself(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming")
+        one.scene.lab.switch_off(DESTINATION)
+        died_s = time.monotonic()
+        while one.scene.source.run(f"pgrep -f '{SENDER}'").code == 0:
+            assert time.monotonic() - died_s < 120, "xl hangs"
+            time.sleep(1)
+        one.note(f"xl ended {time.monotonic() - died_s:.0f} s after the death of {DESTINATION}")
+        one.scene.lab.switch_on(DESTINATION)
+        one.outcome("stayed")
+        one.alive_on(SOURCE)
+
+    play(stage, "destination-dies", Guest("bereft", 13), act)
+
+
+def test_a_destination_that_dies_after_the_transfer_leaves_doubt_that_stops(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        slow_handshake(one)
+        one.scene.lab.switch_off(DESTINATION)
+        one.scene.lab.delay(DESTINATION, 0)
+        one.stopped()
+        one.scene.look("the rollout has stopped", [SOURCE])
+        one.scene.lab.switch_on(DESTINATION)
+        wake(one, f"{one.guest.name}--migratedaway")
+        one.stage.obey("rollout", "resume", "--reason", "woken by hand")
+        one.outcome("stayed")
+        one.alive_on(SOURCE)
+
+    play(stage, "destination-dies-after-transfer", Guest("late", 14), act)
+
+
+def slow_handshake(one: Play) -> None:
+    """Returns when the source has renamed its copy, and its permission to start is on the way."""
+    one.scene.disturb(SOURCE, "suspended", f"STOP:{SENDER}")
+    one.scene.lab.delay(DESTINATION, SLOW_MS)
+    armed = one.scene.arm(SOURCE, "renamed")
+    one.scene.signal(SOURCE, "CONT", SENDER)
+    one.scene.strike(armed, SOURCE, "renamed")
+
+
+def test_a_cut_wire_ends_the_move_and_is_settled_when_it_is_healed(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        one.scene.disturb(DESTINATION, "incoming")
+        one.scene.lab.cut(DESTINATION)
+        while one.scene.source.run(f"pgrep -f '{SENDER}'").code == 0:
+            time.sleep(1)
+        one.note("xl ended, the wire is still cut")
+        one.alive_on(SOURCE)
+        one.scene.lab.heal(DESTINATION)
+        assert one.outcome("stayed").outcome == "stayed"
+        one.alive_on(SOURCE)
+
+    play(stage, "wire-cut", Guest("cutoff", 15), act)
+
+
+def test_a_wire_cut_right_after_the_permission_is_settled_as_moved(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        slow_handshake(one)
+        time.sleep(SLOW_MS * 1.5 / 1000)
+        one.scene.lab.cut(DESTINATION)
+        one.scene.lab.delay(DESTINATION, 0)
+        while one.scene.source.run(f"pgrep -f '{SENDER}'").code == 0:
+            time.sleep(1)
+        one.scene.look("xl ended, the wire is still cut")
+        one.scene.lab.heal(DESTINATION)
+        step = one.outcome("moved")
+        one.halt()
+        assert step.outcome == "moved"
+        one.alive_on(DESTINATION)
+
+    play(stage, "wire-cut-after-permission", Guest("permitted", 16), act)
+
+
+def test_a_guest_that_crashes_when_it_has_moved_is_reported_as_crashed(
+    stage: Stage, ended: list[Play]
+) -> None:
+    def act(one: Play) -> None:
+        ended.append(one)
+        pids = one.scene.destination.check(f"pgrep -f '{AGENT}'").replace("\n", " ")
+        armed = one.scene.arm(SOURCE, "renamed")
+        one.scene.destination.check(f"kill -STOP {pids}")
+        one.note(f"the agent of {DESTINATION} is slow to look")
+        one.scene.strike(armed, SOURCE, "renamed")
+        while one.scene.destination.run(f"xl domid {one.guest.name}").code != 0:
+            time.sleep(1)
+        order(one.scene.destination, one.guest.name, "crash")
+        while one.scene.destination.run(f"xl domid {one.guest.name}").code == 0:
+            time.sleep(1)
+        one.note("it crashed, and on_crash=destroy took its domain away")
+        one.scene.destination.check(f"kill -CONT {pids}")
+        step = one.outcome("crashed")
+        one.halt()
+        assert step.outcome == "crashed"
+        assert one.where() == {}
+
+    play(stage, "crash-after-move", Guest("fragile", 17), act)
+
+
+def test_a_pv_guest_is_refused_beforehand_where_the_hypervisor_cannot_track_its_memory(
+    stage: Stage, ended: list[Play]
+) -> None:
+    one = Play(stage, Play.scene_of(stage, "pv-guest", Guest("para", 18, kind="pv")))
+    one.set_up()
+    code, text = stage.xenroll("rollout", "start", ADVISORY)
+    assert code == 3, text
+    assert "shadow paging" in text and "nothing was started" in text
+    one.alive_on(SOURCE)
+
+
+def test_a_host_that_does_not_come_back_from_its_reboot_stops_the_rollout(
+    stage: Stage, ended: list[Play]
+) -> None:
+    one = Play(stage, Play.scene_of(stage, "host-stays-away", Guest("bystander", 19)))
+    one.set_up()
+    one.scene.source.check(f"xl destroy {one.guest.name}")
+    stage.wait_for_agents(HOSTS, now())
+    stage.lab.install_xen(SOURCE, stage.lab.layout.run / "xen-fixed")
+    one.start()
+    ended.append(one)
+    assert f"{SOURCE} has not come back" in one.stopped()
+    stage.lab.switch_on(SOURCE)
+    stage.wait_for_agents(HOSTS, now())
+    stage.obey("rollout", "resume", "--reason", "it is back")
+    book = stage.follow(one.rollout_id, lambda b: b.rollout.state is RolloutState.DONE, 900)
+    assert book.hosts[SOURCE].state is HostState.FIXED
+    one.note("it came back later, on the fixed build: done")
+    say("all cases are over")

@@ -35,13 +35,17 @@ def start(argv: Sequence[str], pid_file: Path, log: Path, *, cwd: Path | None = 
 
 
 def start_time(pid: int) -> int | None:
-    """When the kernel says the process started, in clock ticks; None where none runs."""
+    """When the kernel says the process started, in clock ticks; None where none runs.
+
+    One whose first thread has ended still runs, and holds its ports, until the last one has.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
+        threads = len(os.listdir(f"/proc/{pid}/task"))
     except FileNotFoundError:
         return None
     state, *fields = stat.rpartition(")")[2].split()
-    return None if state == "Z" else int(fields[START_FIELD - 1])
+    return None if state == "Z" and threads <= 1 else int(fields[START_FIELD - 1])
 
 
 def running(pid_file: Path) -> int | None:

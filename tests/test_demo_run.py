@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 
@@ -57,6 +58,23 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"{words!r} was never said:\n{''.join(lines)[-3000:]}")
 
 
+def the_link_lets_one_browser_in_once(link: str) -> bool:
+    """Log in with it as the page's script does, read the dashboard, try it again."""
+    url, _, code = link.partition("/login#")
+    end_s = time.monotonic() + 60.0
+    while True:
+        try:
+            assert httpx.get(f"{url}/healthz").status_code == 200
+            break
+        except httpx.TransportError:
+            assert time.monotonic() < end_s, "the dashboard never answered"
+            time.sleep(0.1)
+    with httpx.Client(base_url=url, headers={"Accept": "text/html"}, timeout=30) as browser:
+        assert browser.post("/login", data={"token": code}).status_code == 303
+        assert "xenroll" in browser.get("/rollouts").text
+    return httpx.post(f"{url}/login", data={"token": code}, timeout=30).status_code == 401
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_run_that_is_ended_by_ctrl_c_leaves_nothing_and_is_gone_on_with(
@@ -65,6 +83,8 @@ def test_a_run_that_is_ended_by_ctrl_c_leaves_nothing_and_is_gone_on_with(
     state = tmp_path / "state"
     words = ("--fleet", str(fleet_path), "--state-dir", str(state))
     process = start(*words)
+    said = read_until(process, "/login#")
+    assert the_link_lets_one_browser_in_once(said.split()[-1])
     read_until(process, "1/6 fixed")
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=120)

@@ -21,6 +21,7 @@ from planner.fleet import Fleet
 from scheduler.demo.family import descendants
 from scheduler.demo.layout import Pace, Places, write_agent_settings
 from scheduler.demo.services import ServerService, Service
+from scheduler.demo.web import Web
 from scheduler.embedded import answering
 from scheduler.store import Store
 
@@ -65,6 +66,7 @@ class Stage:
             logs / "controller.log",
             self.environment,
         )
+        self.web = Web(logs / "web.log", self.environment)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -83,6 +85,7 @@ class Stage:
 
     def __exit__(self, *error: object) -> None:
         self.controller.stop()
+        self.web.stop()
         self.machines.stop()
         self.client.close()
         if self.server:
@@ -94,6 +97,7 @@ class Stage:
             self.server.keep_up()
         for service in (self.machines, self.controller):
             service.keep_up()
+        self.web.keep_up()
 
     def command(self, *words: str) -> subprocess.Popen[str]:
         """Start `xenroll WORDS` as a person would."""

@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from scheduler.service.access import SESSION_S, Caller
 from scheduler.service.browser import COOKIE, other_site
+from scheduler.service.links import open_link
 from scheduler.service.parts import Parts, browser_session
 from scheduler.service.problem import Problem
 from scheduler.service.render import page
@@ -52,7 +53,8 @@ def let_in(
     next: Annotated[str, Form(max_length=2000)] = "/",
 ) -> Response:
     """Open a session for a token that works."""
-    who = parts.tokens.caller(token.strip(), parts.clock.now())
+    text, now = token.strip(), parts.clock.now()
+    who = parts.tokens.caller(text, now) or open_link(parts.store.client, parts.tokens, text, now)
     if who is None:
         return page(request, "login.html", None, 401, next=_inside(next), failed=True)
     answer = RedirectResponse(_inside(next), 303)

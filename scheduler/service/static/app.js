@@ -15,7 +15,7 @@ function loginPage() {
   if (!form) return;
   const token = decodeURIComponent(location.hash.slice(1));
   history.replaceState(null, "", location.pathname + location.search);
-  if (token.startsWith("xr_")) {
+  if (/^xr1?_/.test(token)) {
     byId("token").value = token;
     form.submit();
     return;

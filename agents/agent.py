@@ -21,6 +21,7 @@ from agents.crew import Crew
 from agents.journal import Journal, JournalError
 from agents.keys import SETTLED, keys
 from agents.look import Looker, Question
+from agents.notices import Notices
 from agents.settings import Settings
 from agents.wire import Report
 from agents.worker import work
@@ -46,6 +47,7 @@ class Agent:
         self.settings = settings
         self.client = impatient(settings)
         self.looker = Looker(settings)
+        self.notices = Notices(settings)
         self.agent_id = uuid.uuid4().hex
         self.sequence = 0
         self.stopping = False
@@ -101,6 +103,7 @@ class Agent:
         )
         self.client.set(keys.report(host), report.model_dump_json())
         self._settle_claims(report)
+        self.notices.tend(self.client, report, time.monotonic())
         self._say_trouble(report)
         self._prune(ordered)
 

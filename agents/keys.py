@@ -58,6 +58,11 @@ class keys:
         return f"xr:order:{host_slug(host)}:look"
 
     @staticmethod
+    def notices(host: str) -> str:
+        """Hash: guest -> Notice; what this host's guests are to be told."""
+        return f"xr:order:{host_slug(host)}:notices"
+
+    @staticmethod
     def control(rollout_id: str) -> str:
         """Hash: `wanted`, `epoch`, `by`, `reason`, `at`."""
         return f"xr:control:{rollout_id}"

@@ -45,6 +45,8 @@ class Settings(BaseModel):
     xl: Argv = ("/usr/sbin/xl",)
     xen_livepatch: Argv = ("/usr/sbin/xen-livepatch",)
     xenstore_read: tuple[str, ...] = ("/usr/bin/xenstore-read",)  # empty: not asked
+    xenstore_write: tuple[str, ...] = ("/usr/bin/xenstore-write",)  # empty: no guest is told
+    xenstore_rm: tuple[str, ...] = ("/usr/bin/xenstore-rm",)
     reboot_command: Argv = ("/usr/bin/systemctl", "reboot")
     transport: str = (
         "ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5"

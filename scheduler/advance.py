@@ -13,6 +13,7 @@ from datetime import datetime
 
 from agents.settle import Verdict
 from agents.wire import Attempt, Kind, Wanted
+from scheduler import notice
 from scheduler.book import Book
 from scheduler.draft import Draft
 from scheduler.foresee import foresee
@@ -116,6 +117,7 @@ def advance(book: Book, event: Event, limits: Limits) -> Change:
         foresee(draft, event.outlook)
     else:
         take_over(draft, event.planned)
+    notice.lift(draft)
     return draft.change()
 
 
@@ -163,6 +165,7 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     if state is RolloutState.ABORTING:
         _skip_what_waits(draft)
     if state in (RolloutState.RUNNING, RolloutState.REPLANNING, RolloutState.ABORTING):
+        notice.give(draft)
         hand_out(draft, event.sight, limits)
     _finish(draft)
 

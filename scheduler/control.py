@@ -130,6 +130,8 @@ class Controller:
         for line in change.happenings:
             self.parts.log(f"{head.id}: {line.kind}: {line.text}")
         self._send(change.orders)
+        for host in {host for host, _, _ in change.notices}:
+            self.parts.client.lpush(keys.wake(host), "notice")
 
     def _send(self, orders: Sequence[Order]) -> None:
         jobs.send(self.parts.client, orders)

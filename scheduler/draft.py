@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from agents.notices import Notice
 from agents.wire import Order
 from scheduler.book import Book
 from scheduler.rollout import (
@@ -40,6 +41,7 @@ class Draft:
         self._happenings: list[Happening] = []
         self._orders: list[Order] = []
         self._drops: list[tuple[str, str]] = []
+        self.notices: list[tuple[str, str, Notice | None]] = []
 
     @property
     def rollout(self) -> Rollout:
@@ -99,8 +101,8 @@ class Draft:
             return before
         return Hold(reason=reason, since=self.now, by=by)
 
-    def say(self, kind: str, text: str, step: Step | None = None, **about: str | None) -> None:
-        """Add a line to the event log."""
+    def say(self, kind: str, text: str, step: Step | None = None, **about: Any) -> None:
+        """Add a line to the event log; `about` are fields of Happening."""
         if step is not None:
             about = {"step": step.id, "host": step.host, "guest": step.guest} | about
         self._happenings.append(Happening(at=self.now, kind=kind, text=text, **about))
@@ -123,4 +125,5 @@ class Draft:
             happenings=tuple(self._happenings),
             orders=tuple(self._orders),
             drops=tuple(self._drops),
+            notices=tuple(self.notices),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agents.wire import Kind, Order
+from scheduler import notice
 from scheduler.draft import Draft
 from scheduler.gate import Answer, Blame, Gate, Sight, check
 from scheduler.limits import Limits
@@ -53,6 +54,8 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
             continue
         if step.kind is Kind.START and not draft.guest(step.guest or "", step.host).down:
             moot(draft, step, f"{step.guest} was not shut down by this rollout")
+            continue
+        if not notice.may_start(draft, step):
             continue
         gate = check(step, sight, load.room_mib)
         _answered(draft, step, gate, load, sight, limits)

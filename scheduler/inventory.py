@@ -49,6 +49,8 @@ class Inventory(_Part):
     policy: Policy = Policy()
     hosts: tuple[HostEntry, ...] = ()
     guests: tuple[GuestEntry, ...] = ()
+    # So long before it is moved or shut down a guest is told; 0: none is.
+    notice_s: float = Field(default=0.0, ge=0, le=86_400)
 
     def host(self, name: str) -> HostEntry:
         """The host's entry, or one of defaults."""

@@ -47,6 +47,7 @@ class Draw:
     document: bytes
     at: datetime
     hosts: tuple[str, ...] = field(default=())
+    notice_s: float = 0.0
 
 
 def fresh_reports(
@@ -91,7 +92,7 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
     now = datetime.now(UTC)
     scope = Scope(wish.fixed_builds, policy, advisories=wish.advisories)
     planned, document = plan_fleet(reports, inventory, scope, now)
-    return Draw(wish, planned, document, now, tuple(hosts))
+    return Draw(wish, planned, document, now, tuple(hosts), inventory.notice_s)
 
 
 def begin(store: Store, drawn: Draw) -> Rollout:
@@ -101,7 +102,9 @@ def begin(store: Store, drawn: Draw) -> Rollout:
     public = ", ".join(one.shown(drawn.at, knows=False) for one in wish.advisories)
     rollout_id = free_id(public or wish.advisory, store.ids())
     builds = build_ids(wish.advisories) if wish.advisories else wish.fixed_builds
-    request = Request(rollout_id, wish.advisory, builds, wish.by, drawn.at, wish.advisories)
+    request = Request(
+        rollout_id, wish.advisory, builds, wish.by, drawn.at, wish.advisories, drawn.notice_s
+    )
     rollout = new_rollout(request, drawn.planned)
     started = Happening(at=drawn.at, kind="created", text=f"by {wish.by}: {wish.reason}")
     change = Change(

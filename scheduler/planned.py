@@ -40,6 +40,7 @@ class Request:
     by: str
     at: datetime
     advisories: tuple[Advisory, ...] = ()
+    notice_s: float = 0.0
 
 
 def steps_of(plan: Plan, generation: int) -> dict[str, Step]:
@@ -117,6 +118,7 @@ def new_rollout(request: Request, planned: Planned) -> Rollout:
         makespan_lower_bound_s=summary.makespan_lower_bound_s,
         planned_makespan_s=summary.makespan_s,
         planned_moves=summary.moves,
+        notice_s=request.notice_s,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from agents.notices import Notice
 from agents.wire import Kind, MendAction, Order, Wanted
 from scheduler.advisory import Advisory
 from scheduler.frozen import Frozen
@@ -138,6 +139,7 @@ class Rollout(Frozen):
     planned_makespan_s: float
     planned_moves: int
     outlook: Outlook | None = None
+    notice_s: float = 0.0  # guests are told so long before they are moved or shut down; 0: never
 
 
 class Step(Frozen):
@@ -219,6 +221,8 @@ class GuestRecord(Frozen):
     down: bool = False  # shut down by us, and not started again yet
     crashed: bool = False
     reason: str = ""
+    notice_at: datetime | None = None  # when it was told what comes next
+    notice_for: int = 0  # moves and restarts that it had behind it then
 
 
 class Happening(Frozen):
@@ -230,6 +234,7 @@ class Happening(Frozen):
     step: str | None = None
     host: str | None = None
     guest: str | None = None
+    due_at: datetime | None = None  # of a notice: when what it says is expected
 
 
 @dataclass(frozen=True)
@@ -243,11 +248,18 @@ class Change:
     happenings: tuple[Happening, ...] = ()
     orders: tuple[Order, ...] = ()  # written with the records, sent to RQ after that
     drops: tuple[tuple[str, str], ...] = ()  # (host, attempt id): orders that have had their day
+    notices: tuple[tuple[str, str, Notice | None], ...] = ()  # (host, guest, what); None: over
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return bool(
-            self.rollout or self.steps or self.hosts or self.guests or self.happenings or self.drops
+            self.rollout
+            or self.steps
+            or self.hosts
+            or self.guests
+            or self.happenings
+            or self.drops
+            or self.notices
         )
 
 

@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from agents.keys import SETTLED, keys
 from agents.wire import Wanted
 from planner.plan import plan_json
+from scheduler import notice
 from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.planned import Planned
@@ -276,11 +277,14 @@ def _payload(head: Rollout, change: Change, wanted: Wanted | None) -> str:
         "hosts": {name: host.model_dump_json() for name, host in change.hosts.items()},
         "guests": {name: guest.model_dump_json() for name, guest in change.guests.items()},
     }
+    given, over = notice.rows(change)
+    orders = [[keys.orders(o.host), o.attempt_id, o.model_dump_json()] for o in change.orders]
+    drops = [[keys.orders(host), keys.claims(host), name] for host, name in change.drops]
     payload: dict[str, object] = {
         "head": head.model_dump_json(),
         "tables": {name: records for name, records in tables.items() if records},
-        "orders": [[keys.orders(o.host), o.attempt_id, o.model_dump_json()] for o in change.orders],
-        "drops": [[keys.orders(host), keys.claims(host), name] for host, name in change.drops],
+        "orders": orders + given,
+        "drops": drops + over,
         "happenings": [line.model_dump_json() for line in change.happenings],
     }
     if wanted is not None:

@@ -52,7 +52,8 @@ def begun(played: RedisFleet, *advisories: Advisory) -> Rollout:
     planned, document = plan_fleet(reports, played.sim.inventory, scope, now)
     name = ", ".join(one.id for one in advisories) or "XSA-1"
     wish = Wish(name, (NEW,), "security", advisories=advisories)
-    return begin(played.store, Draw(wish, planned, document, now))
+    notice_s = played.sim.inventory.notice_s
+    return begin(played.store, Draw(wish, planned, document, now, notice_s=notice_s))
 
 
 @dataclass

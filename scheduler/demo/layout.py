@@ -156,6 +156,7 @@ def agent_settings(places: Places, host: Host, redis_url: str, pace: Pace) -> di
         "receiver": str(programs / "xl"),
         "xen_livepatch": [str(programs / "xen-livepatch")],
         "xenstore_read": [],  # a process for each guest and look, and no kernel here to ask
+        "xenstore_write": [],
         "reboot_command": [str(programs / "systemctl"), "reboot"],
         "transport": f"{programs / 'ssh'} {SSH_OPTIONS}",
         "storage": [

@@ -51,6 +51,7 @@ def _json(event: Event, link: str) -> str:
         "guest": event.guest and _said(event.guest),
         "owner": _said(event.owner),
         "step": event.step,
+        "due_at": event.due_at and event.due_at.isoformat(),
         "link": link,
     }
     return json.dumps(said)

@@ -56,6 +56,7 @@ class Event(Frozen):
     guest: str | None = None
     owner: str = ""  # of the guest, where the inventory names one
     step: str | None = None
+    due_at: datetime | None = None  # of a notice: when what it says is expected
 
 
 def event_of(place: str, rollout: str, advisory: str, owner: str, said: Happening) -> Event:
@@ -72,6 +73,7 @@ def event_of(place: str, rollout: str, advisory: str, owner: str, said: Happenin
         guest=said.guest,
         owner=owner,
         step=said.step,
+        due_at=said.due_at,
     )
 
 

@@ -30,7 +30,7 @@ from scheduler.service.views import RolloutView
 router = APIRouter()
 
 WIDTH, HEIGHT = 860, 220
-QUIET = frozenset({"started", "moved", "ordered", "draining", "held"})
+QUIET = frozenset({"started", "moved", "ordered", "draining", "held", "notice"})
 NEWEST = 5000
 LISTED = 300
 STYLE = (HERE / "pages" / "report.css").read_text()

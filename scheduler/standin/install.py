@@ -19,6 +19,7 @@ PROGRAMS = {
     "xenstore-list": ("xenstore", "list_"),
     "xenstore-read": ("xenstore", "read"),
     "xenstore-write": ("xenstore", "write"),
+    "xenstore-rm": ("xenstore", "remove"),
 }
 # -I -S -E: no site-packages, no user folder, no PYTHON* variables: half the start-up time.
 FLAGS = "-ISE"

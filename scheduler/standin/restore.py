@@ -137,6 +137,12 @@ class Restore:
             if domain is not None:
                 for key in ("overhead_kib", "cpu_rate", "cpu_needs", "activity", "xs"):
                     domain[key] = self.carried[key]
+                # What dom0 wrote stays behind; what a guest's drivers write, they write again.
+                domain["xs"] = {
+                    path: value
+                    for path, value in domain["xs"].items()
+                    if not path.startswith("data/xenroll")
+                }
 
     def _read_memory(self) -> None:
         """Until the last record: memory is taken as it arrives, without any claim beforehand."""

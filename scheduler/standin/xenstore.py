@@ -1,4 +1,4 @@
-"""`xenstore-read`, `-list`, `-ls`, `-write`, on a tree that is made when asked for."""
+"""`xenstore-read`, `-list`, `-ls`, `-write`, `-rm`, on a tree that is made when asked for."""
 
 from __future__ import annotations
 
@@ -87,4 +87,24 @@ def _write(dom0: Dom0, flags: set[str], words: list[str]) -> int:
             for domain in change.state["domains"]:
                 if parts[:3] == ["", "local", "domain"] and parts[3] == str(domain["domid"]):
                     domain["xs"]["/".join(parts[4:])] = value
+    return 0
+
+
+def remove(world_dir: str, host: str) -> NoReturn:
+    run(lambda: _remove(Dom0(world_dir, host), *_split(sys.argv[1:])))
+
+
+def _remove(dom0: Dom0, flags: set[str], paths: list[str]) -> int:
+    with dom0.change() as change:
+        for path in paths:
+            whole = _absolute(path)
+            if whole not in nodes(change.state):
+                complain(f"xenstore-rm: could not remove path {whole}\n")
+                return 1
+            for domain in change.state["domains"]:
+                base = f"/local/domain/{domain['domid']}/"
+                below = whole.removeprefix(base)
+                for name in [n for n in domain["xs"] if f"{n}/".startswith(f"{below}/")]:
+                    if whole.startswith(base):
+                        del domain["xs"][name]
     return 0

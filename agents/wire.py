@@ -214,6 +214,10 @@ class Report(Wire):
     xen_version: str = ""  # "4.17.7"
     build_id: str = ""
     livepatches: tuple[str, ...] = ()  # applied, in order
+    payloads: dict[str, str] | None = None  # files that could be loaded: name -> SHA-256
+    cpu_vendor: str = ""  # "GenuineIntel"
+    cpu_signature: str = ""  # family-model-stepping in hexadecimal: "06-55-07"
+    microcode: str = ""  # the lowest revision of all CPUs: "0x5003604"
     memory_total_mib: int = 0
     memory_free_mib: int = 0
     cpus: int = 0

@@ -14,12 +14,15 @@ from datetime import datetime
 from agents.settle import Verdict
 from agents.wire import Attempt, Kind, Wanted
 from scheduler import notice
+from scheduler.advisory import Advisory
 from scheduler.book import Book
+from scheduler.comeback import recover
 from scheduler.draft import Draft
 from scheduler.foresee import foresee
 from scheduler.gate import Sight
 from scheduler.handout import hand_out
 from scheduler.limits import Limits
+from scheduler.livepatching import still_exposed, too_many_failed, watch
 from scheduler.outcomes import describe, seen, settled, stop
 from scheduler.planned import Planned, take_over
 from scheduler.rollout import (
@@ -69,6 +72,7 @@ class Wants:
     epoch: int
     by: str
     reason: str
+    keeps: tuple[Advisory, ...] | None = None  # resume: the rollout's, as they are known now
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def _wants(draft: Draft, event: Wants) -> None:
     if event.wanted is Wanted.ABORT:
         draft.put_rollout(RolloutState.ABORTING, hold=hold)
     elif event.wanted is Wanted.RUN:
-        draft.put_rollout(_resumed(draft), hold=None)
+        keeps = rollout.keeps if event.keeps is None else event.keeps
+        draft.put_rollout(_resumed(draft), hold=None, keeps=keeps)
         _give_time(draft)
     elif rollout.state is not RolloutState.STOPPED:
         draft.put_rollout(RolloutState.PAUSED, hold=hold)
@@ -157,8 +162,12 @@ def _give_time(draft: Draft) -> None:
 def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     _after_mending(draft)
     _listen(draft, event.sight, limits)
+    recover(draft, event.sight)
     _overdue(draft, limits)
+    if failing := too_many_failed(draft, limits):
+        stop(draft, failing)
     _replan_what_failed(draft, limits)
+    _plan_rest(draft, watch(draft, event.sight), limits)
     state = draft.rollout.state
     if state in (RolloutState.REPLANNING, RolloutState.ABORTING):
         _bring_back(draft)
@@ -167,7 +176,7 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     if state in (RolloutState.RUNNING, RolloutState.REPLANNING, RolloutState.ABORTING):
         notice.give(draft)
         hand_out(draft, event.sight, limits)
-    _finish(draft)
+    _finish(draft, event.sight, limits)
 
 
 def _after_mending(draft: Draft) -> None:
@@ -211,12 +220,18 @@ def _overdue(draft: Draft, limits: Limits) -> None:
 def _replan_what_failed(draft: Draft, limits: Limits) -> None:
     if draft.rollout.state is not RolloutState.RUNNING or not draft.book.failed:
         return
-    step = draft.book.steps[min(draft.book.failed)]
+    _plan_rest(draft, draft.book.steps[min(draft.book.failed)].reason, limits)
+
+
+def _plan_rest(draft: Draft, reason: str, limits: Limits) -> None:
+    """Plan the rest anew, for this reason if there is one; too often without effect: stop."""
+    if not reason or draft.rollout.state is not RolloutState.RUNNING:
+        return
     if draft.rollout.replans >= limits.max_replans_in_a_row:
-        stop(draft, f"planned anew {draft.rollout.replans} times without effect: {step.reason}")
+        stop(draft, f"planned anew {draft.rollout.replans} times without effect: {reason}")
         draft.put_rollout(replans=0)
         return
-    draft.put_rollout(RolloutState.REPLANNING, hold=draft.held(step.reason, "xenroll"))
+    draft.put_rollout(RolloutState.REPLANNING, hold=draft.held(reason, "xenroll"))
 
 
 def _bring_back(draft: Draft) -> None:
@@ -259,7 +274,7 @@ def _skip_what_waits(draft: Draft) -> None:
             draft.put_step(step, StepState.SKIPPED, reason="aborted", ended_at=draft.now)
 
 
-def _finish(draft: Draft) -> None:
+def _finish(draft: Draft, sight: Sight, limits: Limits) -> None:
     """End the rollout when nothing is left of it."""
     left = [n for n in draft.book.unfinished if draft.step(n).state is not StepState.SKIPPED]
     added = [s for s in draft.steps if s not in draft.book.steps]
@@ -271,6 +286,8 @@ def _finish(draft: Draft) -> None:
         _open_hosts(draft)
         draft.put_rollout(RolloutState.ABORTED, ended_at=draft.now)
         draft.say("aborted", "nothing runs any more; closed hosts are open again")
+    elif state is RolloutState.RUNNING and (exposed := still_exposed(draft, sight)):
+        _plan_rest(draft, exposed, limits)
     elif state is RolloutState.RUNNING:
         draft.put_rollout(RolloutState.DONE, ended_at=draft.now, hold=None)
         draft.say("done", "every host is on a fixed build, or blocked with a reason")

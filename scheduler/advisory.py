@@ -24,6 +24,9 @@ from scheduler.frozen import Frozen
 BUILD_ID = r"^[0-9a-f]{8,128}$"
 Affects = Literal["pv", "hvm", "pvh", "arm", "all"]
 BuildId = Annotated[str, StringConstraints(pattern=BUILD_ID)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+CpuSignature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2,3}-[0-9a-f]{2}-[0-9a-f]{2}$")]
+Revision = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{1,16}$")]
 
 
 def _versions(text: str) -> str:
@@ -43,6 +46,8 @@ class Advisory(Frozen):
     fixed_builds: tuple[BuildId, ...] = ()
     fixed_version: Annotated[str, AfterValidator(_versions)] | None = None
     livepatches: dict[BuildId, str] = Field(default_factory=dict)  # running build -> its payload
+    livepatch_sha256s: dict[BuildId, Sha256] = Field(default_factory=dict)  # of those files
+    microcode: dict[CpuSignature, Revision] = Field(default_factory=dict)  # the least that is safe
     affects: tuple[Affects, ...] = ("all",)
     deadline: AwareDatetime | None = None
     embargo_until: AwareDatetime | None = None
@@ -97,15 +102,39 @@ def payload_name(file: str) -> str:
     return PurePosixPath(file).stem
 
 
-def standing(advisory: Advisory, report: Report) -> Standing:
-    """What this host is to this advisory."""
-    exposure, reason = _judge(advisory, report)
+def standing(advisory: Advisory, report: Report, whatever_it_carries: bool = False) -> Standing:
+    """What this host is to this advisory; as if it carried guests of every type, if so wanted."""
+    exposure, reason = _judge(advisory, report, whatever_it_carries)
     return Standing(advisory=advisory.id, exposure=exposure, reason=reason)
 
 
-def _judge(advisory: Advisory, report: Report) -> tuple[Exposure, str]:
+def _judge(advisory: Advisory, report: Report, whatever_it_carries: bool) -> tuple[Exposure, str]:
     if report.trouble:
         return Exposure.UNKNOWN, report.trouble[0]
+    old = old_microcode(advisory, report)
+    fixed = None if old else _fixed(advisory, report)
+    if fixed:
+        return fixed
+    if not whatever_it_carries and not _concerned(advisory, report):
+        return Exposure.NOT_AFFECTED, f"carries no {'/'.join(advisory.affects)} guest"
+    if not advisory.can_be_fixed:
+        return Exposure.UNKNOWN, "nothing says yet what a fixed host looks like"
+    return Exposure.EXPOSED, old or f"Xen {report.xen_version}, build {report.build_id[:12]}"
+
+
+def old_microcode(advisory: Advisory, report: Report) -> str:
+    """Why the CPU's microcode is not safe; empty where it is, or nothing is asked of this CPU."""
+    least = advisory.microcode.get(report.cpu_signature)
+    if least is None:
+        return ""
+    if not report.microcode:
+        return f"its microcode is not known, and at least {least} is safe"
+    if int(report.microcode, 16) < int(least, 16):
+        return f"its microcode is {report.microcode}, and at least {least} is safe"
+    return ""
+
+
+def _fixed(advisory: Advisory, report: Report) -> tuple[Exposure, str] | None:
     if report.build_id in advisory.fixed_builds:
         return Exposure.FIXED, f"build {report.build_id[:12]} is fixed"
     version = version_of(report.xen_version)
@@ -114,11 +143,7 @@ def _judge(advisory: Advisory, report: Report) -> tuple[Exposure, str]:
     payload = payload_name(advisory.livepatches.get(report.build_id, ""))
     if payload and payload in report.livepatches:
         return Exposure.LIVEPATCHED, f"live patch {payload} is applied"
-    if not _concerned(advisory, report):
-        return Exposure.NOT_AFFECTED, f"carries no {'/'.join(advisory.affects)} guest"
-    if not advisory.can_be_fixed:
-        return Exposure.UNKNOWN, "nothing says yet what a fixed host looks like"
-    return Exposure.EXPOSED, f"Xen {report.xen_version}, build {report.build_id[:12]}"
+    return None
 
 
 def _concerned(advisory: Advisory, report: Report) -> bool:
@@ -137,9 +162,17 @@ def worst(standings: Iterable[Standing]) -> Standing | None:
     return next(iter(certain or ordered), None)
 
 
-def exposed(advisories: Sequence[Advisory], report: Report) -> Standing | None:
+def is_patched(advisory: Advisory, report: Report) -> bool:
+    """Whether a payload of it is what makes this host safe from it."""
+    found = standing(advisory, report, whatever_it_carries=True)
+    return found.exposure is Exposure.LIVEPATCHED
+
+
+def exposed(
+    advisories: Sequence[Advisory], report: Report, whatever_it_carries: bool = False
+) -> Standing | None:
     """Why this host is exposed to one of them, or None."""
-    standings = (standing(advisory, report) for advisory in advisories)
+    standings = (standing(advisory, report, whatever_it_carries) for advisory in advisories)
     return next((one for one in standings if one.exposure is Exposure.EXPOSED), None)
 
 
@@ -151,7 +184,8 @@ def carriers(advisories: Sequence[Advisory]) -> frozenset[str]:
 
 def build_ids(advisories: Sequence[Advisory]) -> tuple[str, ...]:
     """Builds that are fixed for all of them; empty where versions or payloads count as well."""
-    if any(advisory.fixed_version or not advisory.fixed_builds for advisory in advisories):
+    others = (one.fixed_version or one.livepatches or not one.fixed_builds for one in advisories)
+    if any(others):
         return ()
     sets = [set(advisory.fixed_builds) for advisory in advisories]
     return tuple(sorted(set.intersection(*sets))) if sets else ()

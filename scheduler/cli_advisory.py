@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -14,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scheduler.advisory import Advisory, Standing, count, standing
+from scheduler.advisory import Advisory, Standing, count, payload_name, standing
 from scheduler.advisory_files import AdvisoryError, load_advisories
+from scheduler.choice import PAYLOAD_NAME
 from scheduler.cli_common import Exit, fail, inventory_of, store
 from scheduler.desk import Desk
 from scheduler.store import Store
@@ -27,33 +29,49 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 Name = Annotated[str, typer.Argument(metavar="ADVISORY", help="Such as XSA-469.")]
 
 
+Builds = Annotated[
+    list[str] | None, typer.Option(help="Build id of a fixed hypervisor; may be repeated.")
+]
+Versions = Annotated[str | None, typer.Option(help='Versions that are fixed, such as ">=4.17.5".')]
+Payloads = Annotated[
+    list[str] | None, typer.Option(help="BUILD_ID=FILE: a payload and the build it fits.")
+]
+Digests = Annotated[
+    list[str] | None,
+    typer.Option(help="BUILD_ID=HEX: of a payload whose file is not on this machine."),
+]
+Microcode = Annotated[
+    list[str] | None,
+    typer.Option(help="FF-MM-SS=0xREVISION: the least that is safe for this CPU signature."),
+]
+Types = Annotated[list[str] | None, typer.Option(help="pv, hvm, pvh, arm or all; may be repeated.")]
+
+
 @app.command()
 def add(
     name: Name,
     title: Annotated[str, typer.Option(help="What it is about.")] = "",
-    fixed_build: Annotated[
-        list[str] | None, typer.Option(help="Build id of a fixed hypervisor; may be repeated.")
-    ] = None,
-    fixed_version: Annotated[
-        str | None, typer.Option(help='Versions that are fixed, such as ">=4.17.5".')
-    ] = None,
-    livepatch: Annotated[
-        list[str] | None, typer.Option(help="BUILD_ID=FILE: a payload and the build it fits.")
-    ] = None,
-    affects: Annotated[
-        list[str] | None, typer.Option(help="pv, hvm, pvh, arm or all; may be repeated.")
-    ] = None,
+    fixed_build: Builds = None,
+    fixed_version: Versions = None,
+    livepatch: Payloads = None,
+    livepatch_sha256: Digests = None,
+    microcode: Microcode = None,
+    affects: Types = None,
     deadline: Annotated[str | None, typer.Option(help="When every host must be safe.")] = None,
     embargo_until: Annotated[str | None, typer.Option(help="Until when it is secret.")] = None,
     codename: Annotated[str | None, typer.Option(help="Its name until then.")] = None,
 ) -> None:
     """Add an advisory, or replace what is known of it."""
+    payloads = _pairs("--livepatch", "BUILD_ID=FILE", livepatch or [])
+    digests = _pairs("--livepatch-sha256", "BUILD_ID=HEX", livepatch_sha256 or [])
     facts = {
         "id": name,
         "title": title,
         "fixed_builds": fixed_build or [],
         "fixed_version": fixed_version,
-        "livepatches": _payloads(livepatch or []),
+        "livepatches": payloads,
+        "livepatch_sha256s": _digests(payloads) | digests,
+        "microcode": _pairs("--microcode", "FF-MM-SS=0xREVISION", microcode or []),
         "affects": affects or ["all"],
         "deadline": deadline,
         "embargo_until": embargo_until,
@@ -70,14 +88,29 @@ def add(
     typer.echo(f"advisory {advisory.id} kept")
 
 
-def _payloads(pairs: list[str]) -> dict[str, str]:
-    payloads = {}
+def _pairs(option: str, form: str, pairs: list[str]) -> dict[str, str]:
+    found = {}
     for pair in pairs:
-        build, equals, file = pair.partition("=")
-        if not equals or not file:
-            fail(Exit.BAD_INPUT, f"--livepatch {pair}: expected BUILD_ID=FILE")
-        payloads[build] = file
-    return payloads
+        name, equals, value = pair.partition("=")
+        if not equals or not value:
+            fail(Exit.BAD_INPUT, f"{option} {pair}: expected {form}")
+        found[name] = value
+    return found
+
+
+def _digests(payloads: dict[str, str]) -> dict[str, str]:
+    """The SHA-256 of those payloads that are on this machine; their names must fit an order."""
+    digests = {}
+    for build, file in payloads.items():
+        if not PAYLOAD_NAME.fullmatch(payload_name(file)):
+            fail(Exit.BAD_INPUT, f"--livepatch {file}: name the file with letters, digits and ._+-")
+        try:
+            digests[build] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            fail(Exit.BAD_INPUT, f"--livepatch {file}: {error.strerror}")
+    return digests
 
 
 @app.command(name="import")

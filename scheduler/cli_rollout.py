@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 
 from agents.wire import Wanted
 from scheduler.advisory import Advisory
+from scheduler.choice import Choice
 from scheduler.cli_common import Exit, fail, inventory_of, person, settings, store, the_rollout
 from scheduler.cli_forecast import rollout_forecast
 from scheduler.rollout import ENDED, Rollout, RolloutState
@@ -30,13 +33,23 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
+Patch = Annotated[
+    bool | None,
+    typer.Option(
+        "--livepatch/--no-livepatch",
+        help="Live-patch hosts that a payload fits, or reboot all; else as the inventory says.",
+    ),
+]
+Builds = Annotated[
+    list[str] | None,
+    typer.Option(help="Build id of a fixed hypervisor, beside what the advisories say."),
+]
+
+
 @app.command()
 def start(
     advisory: Annotated[list[str], typer.Argument(help="What it is for, such as XSA-469.")],
-    fixed_build: Annotated[
-        list[str] | None,
-        typer.Option(help="Build id of a fixed hypervisor, beside what the advisories say."),
-    ] = None,
+    fixed_build: Builds = None,
     xen_after: Annotated[
         str | None, typer.Option(help="Xen's major.minor after the reboot, if it changes.")
     ] = None,
@@ -46,6 +59,7 @@ def start(
     accept_blocked: Annotated[
         bool, typer.Option("--accept-blocked", help="Start although some hosts are blocked.")
     ] = False,
+    livepatch: Patch = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only.")] = False,
     reason: Reason = "",
 ) -> None:
@@ -54,10 +68,13 @@ def start(
 
     with store() as held:
         advisories = _advisories(held, advisory, fixed_build or [])
+        others = tuple(one for name, one in held.advisories().items() if name not in advisory)
     wish = Wish(
         advisory=", ".join(advisory),
         fixed_builds=tuple(fixed_build or ()),
         advisories=advisories,
+        others=others,
+        livepatch=livepatch,
         by=person(),
         xen_after=xen_after,
         without_hosts=tuple(without_host or ()),
@@ -102,6 +119,7 @@ def _start(held: Store, wish: object, *, accept_blocked: bool, dry_run: bool) ->
     try:
         drawn = draw(held.client, inventory_of(held), wish, settings().look_wait_s)
         blocked = blocked_reasons(drawn.planned.plan)
+        _show_choices(drawn.planned.choices.values())
         _show_plan(drawn.planned.plan.summary.moves, drawn.planned.plan.summary.makespan_s, blocked)
         if blocked and not accept_blocked and not dry_run:
             fail(Exit.BLOCKED, "nothing was started; --accept-blocked starts it for the others")
@@ -116,6 +134,13 @@ def _start(held: Store, wish: object, *, accept_blocked: bool, dry_run: bool) ->
         fail(Exit.REFUSED, f"nothing was started: {error}")
     if blocked:
         raise typer.Exit(int(Exit.BLOCKED))
+
+
+def _show_choices(choices: Iterable[Choice]) -> None:
+    """How many hosts go which way, and why."""
+    counted = Counter((choice.way, choice.reason) for choice in choices)
+    for (way, reason), hosts in sorted(counted.items(), key=lambda one: (-one[1], one[0])):
+        typer.echo(plain(f"{hosts} hosts: {way}: {reason}"))
 
 
 def _show_plan(moves: int, makespan_s: float, blocked: dict[str, str]) -> None:

@@ -31,6 +31,7 @@ from scheduler.advance import (
     advance,
     needs_plan,
 )
+from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.desk import Desk
 from scheduler.draft import Draft
@@ -146,7 +147,8 @@ class Controller:
         if wanted is book.rollout.wanted and epoch == book.rollout.epoch:
             return
         by, reason = control.get("by", "nobody"), control.get("reason", "")
-        self._feed(book, Wants(self.parts.clock.now(), wanted, epoch, by, reason))
+        keeps = tuple(self._keeps(book))
+        self._feed(book, Wants(self.parts.clock.now(), wanted, epoch, by, reason, keeps))
 
     def _follow(self, book: Book, step: Step) -> None:
         """Bring one step that is under way up to date with what its hosts show."""
@@ -190,10 +192,18 @@ class Controller:
             self._complain(book, step)
             return
         order = self._order(book, step)
-        verdict = verdict_of(step, order, attempt, reports, book.rollout.advisories)
+        host, keeps = book.hosts[step.host], self._keeps(book)
+        verdict = verdict_of(step, order, attempt, reports, host, book.rollout.advisories, keeps)
         self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
         # Whatever was not clear needs another look.
         self.looks.done(step.id)
+
+    def _keeps(self, book: Book) -> list[Advisory]:
+        """Advisories beside the rollout's own, as they are known now: a person may add to them."""
+        if not book.rollout.keeps:
+            return []
+        known = self.parts.store.advisories()
+        return [known.get(one.id, one) for one in book.rollout.keeps]
 
     def _complain(self, book: Book, step: Step) -> None:
         """Hosts that do not answer: say so, and let the time limit for doubt run."""
@@ -250,7 +260,8 @@ def scope_of(book: Book, inventory: Inventory) -> Scope:
         "canary_hosts": 0 if _canary_done(book) else inventory.policy.canary_hosts,
     }
     policy = Policy.model_validate(inventory.policy.model_dump() | limits)
-    return Scope(rollout.fixed_builds, policy, book.guests, rollout.advisories)
+    patch = rollout.livepatch
+    return Scope(rollout.fixed_builds, policy, book.guests, rollout.advisories, book.hosts, patch)
 
 
 def _canary_done(book: Book) -> bool:

@@ -15,9 +15,11 @@ from typing import Any
 
 from agents.wire import GuestSeen, Leftover, Report
 from planner.fleet import FLEET_FORMAT, Evacuation, Fleet, FleetError, Policy, load_fleet
-from scheduler.advisory import Advisory, Exposure, carriers, exposed, standing
+from scheduler.advisory import Advisory, Exposure, carriers, standing
+from scheduler.choice import Choice, Way
 from scheduler.inventory import GuestEntry, Inventory
-from scheduler.rollout import GuestRecord
+from scheduler.livepatching import choice_of, stays_in_scope
+from scheduler.rollout import GuestRecord, HostRecord
 
 UNAFFECTED = Exposure.NOT_AFFECTED
 
@@ -30,17 +32,31 @@ class Scope:
     policy: Policy
     guests: Mapping[str, GuestRecord] = field(default_factory=dict)
     advisories: tuple[Advisory, ...] = ()
+    hosts: Mapping[str, HostRecord] = field(default_factory=dict)  # of a rollout under way
+    livepatch: bool = False
+
+    def choice(self, report: Report) -> Choice:
+        """What is done about this host, and why."""
+        known, builds = self._of(report), self.fixed_builds
+        return choice_of(self.advisories, builds, self.livepatch, report, known)
+
+    def _of(self, report: Report) -> HostRecord | None:
+        return self.hosts.get(report.host)
+
+    @property
+    def shunned(self) -> frozenset[str]:
+        """Hosts that came back without something: no guest is sent there."""
+        return frozenset(name for name, host in self.hosts.items() if host.lacking)
 
     def to_reboot(self, report: Report) -> bool:
         """Whether this host has to come onto another build."""
-        if self.advisories:
-            return exposed(self.advisories, report) is not None
-        return report.build_id not in self.fixed_builds
+        return report.host not in self.shunned and self.choice(report).way is Way.REBOOT
 
     def carrier_tags(self, report: Report) -> list[str]:
         """What a host offers to guests of a type that would make an unaffected host exposed."""
         kinds = carriers(self.advisories)
-        if any(standing(one, report).exposure is UNAFFECTED for one in self.advisories):
+        stays = stays_in_scope(self._of(report))
+        if any(standing(one, report, stays).exposure is UNAFFECTED for one in self.advisories):
             return []
         return [f"may-carry:{kind}" for kind in sorted(kinds)]
 
@@ -61,7 +77,7 @@ def fleet_document(
     if problems:
         raise FleetDoubt(problems)
     entries = {guest.name: guest for guest in inventory.guests}
-    avoided = {name for guest in scope.guests.values() for name in guest.avoid}
+    avoided = {name for guest in scope.guests.values() for name in guest.avoid} | scope.shunned
     document = {
         "format": FLEET_FORMAT,
         "taken_at": now.isoformat(),
@@ -134,7 +150,8 @@ def _guest(
 ) -> dict[str, Any]:
     entry = entries.get(guest.name) or GuestEntry(name=guest.name)
     record = scope.guests.get(guest.name)
-    tags = [f"not:{name}" for name in record.avoid] if record else []
+    avoid = {*(record.avoid if record else ()), *(scope.shunned - {report.host})}
+    tags = [f"not:{name}" for name in sorted(avoid)]
     if guest.type in carriers(scope.advisories):
         tags.append(f"may-carry:{guest.type}")
     return {

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from agents.wire import GuestSeen, Kind, Report
+from scheduler.choice import SHOWN_CHARS, Payload, not_on_host
 from scheduler.rollout import Step
 
 
@@ -46,6 +47,7 @@ class Blame(StrEnum):
     NOBODY = "nobody"
     GUEST = "guest"
     DESTINATION = "destination"
+    PAYLOAD = "payload"  # of a live patch
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def check(step: Step, sight: Sight, arriving: Arriving) -> Gate:
         return _reboot(step, source)
     if step.kind in (Kind.STOP, Kind.START):
         return _restart(step, source)
+    if step.kind is Kind.LIVEPATCH:
+        return _livepatch(step, source)
     return Gate(Answer.GO, source=source)
 
 
@@ -183,3 +187,16 @@ def _restart(step: Step, report: Report) -> Gate:
             Answer.DIFFERS, f"{step.guest} could not be started again: it has no configuration file"
         )
     return Gate(Answer.GO, guest=guest, source=report)
+
+
+def _livepatch(step: Step, report: Report) -> Gate:
+    """The build that it fits still runs, and its file is there."""
+    name = step.payload or ""
+    if report.build_id != step.build_id:
+        shown = report.build_id[:SHOWN_CHARS]
+        return Gate(Answer.DIFFERS, f"{report.host} runs build {shown} now: {name} does not fit it")
+    if name in report.livepatches:
+        return Gate(Answer.MOOT, f"{name} is applied on {report.host} already")
+    payload = Payload(name=name, build_id=step.build_id, sha256=step.payload_sha256)
+    missing = not_on_host(payload, report)
+    return hold(missing, Blame.PAYLOAD) if missing else Gate(Answer.GO, source=report)

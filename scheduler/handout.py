@@ -9,9 +9,11 @@ from datetime import timedelta
 
 from agents.wire import Kind, Order
 from scheduler import notice
+from scheduler.comeback import remember
 from scheduler.draft import Draft
 from scheduler.gate import Answer, Blame, Gate, Sight, check
 from scheduler.limits import Limits
+from scheduler.livepatching import gave_up, not_yet, patched, patched_at_once
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
 
 
@@ -23,6 +25,7 @@ class Load:
     arriving: Counter[str] = field(default_factory=Counter)
     room_mib: dict[str, dict[str, int]] = field(default_factory=dict)  # destination -> guest
     away: int = 0
+    patching: int = 0
     away_by_group: Counter[str | None] = field(default_factory=Counter)
     touched: set[str] = field(default_factory=set)
 
@@ -36,6 +39,8 @@ class Load:
         elif step.kind is Kind.REBOOT:
             self.away += 1
             self.away_by_group[group] += 1
+        elif step.kind is Kind.LIVEPATCH:
+            self.patching += 1
 
 
 def load_of(draft: Draft) -> Load:
@@ -57,7 +62,7 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
             continue
         if not notice.may_start(draft, step):
             continue
-        gate = check(step, sight, load.room_mib)
+        gate = not_yet(draft, step) or check(step, sight, load.room_mib)
         _answered(draft, step, gate, load, sight, limits)
 
 
@@ -65,7 +70,7 @@ def _may_be_considered(draft: Draft, step: Step) -> bool:
     if step.not_before is not None and draft.now < step.not_before:
         return False
     state = draft.rollout.state
-    if state is RolloutState.RUNNING or step.kind is Kind.MEND:
+    if state is RolloutState.RUNNING or step.kind is Kind.MEND or step.parent is not None:
         return True
     # While running steps end before a new plan (or an abort), only what brings guests back starts.
     guests = (*draft.book.guests.values(), *draft.guests.values())
@@ -83,6 +88,8 @@ def _over_limit(draft: Draft, step: Step, load: Load) -> bool:
             load.leaving[step.host] >= rollout.max_moves_out_per_host
             or load.arriving[step.destination or ""] >= rollout.max_moves_in_per_host
         )
+    if step.kind is Kind.LIVEPATCH:
+        return load.patching >= patched_at_once(rollout)
     if step.kind is not Kind.REBOOT:
         return False
     group = draft.host(step.host).group
@@ -111,6 +118,8 @@ def moot(draft: Draft, step: Step, reason: str) -> None:
     if step.kind is Kind.START and step.guest:
         draft.put_guest(step.guest, step.host, down=False)
     draft.say("moot", reason, step)
+    if step.kind is Kind.LIVEPATCH:
+        patched(draft, step)
 
 
 def fail(draft: Draft, step: Step, reason: str) -> None:
@@ -133,6 +142,8 @@ def _hold(draft: Draft, step: Step, gate: Gate, load: Load, limits: Limits) -> N
 
 def _blame(draft: Draft, step: Step, gate: Gate) -> None:
     """Make sure that the next plan does without what held this step."""
+    if gate.blame is Blame.PAYLOAD:
+        gave_up(draft, step, gate.reason)
     if step.guest is None or step.destination is None:
         return
     guest = draft.guest(step.guest, step.host)
@@ -164,6 +175,7 @@ def _order(draft: Draft, step: Step, gate: Gate, sight: Sight, limits: Limits) -
             guest_class=gate.guest.guest_class,
         )
     _mark_host(draft, ordered)
+    remember(draft, ordered, gate.source)
     draft.order(order_of(draft, ordered, sight, limits))
     return ordered
 
@@ -196,6 +208,8 @@ def order_of(draft: Draft, step: Step, sight: Sight, limits: Limits) -> Order:
         "build_ids": draft.rollout.fixed_builds if step.kind is Kind.REBOOT else (),
         "mend": step.mend,
         "domid": step.domid,
+        "payload": step.payload,
+        "payload_sha256": step.payload_sha256,
         "soft_deadline_s": limits.attempt_alarm_s,
     }
     return Order.model_validate(facts)

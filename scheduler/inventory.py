@@ -47,6 +47,7 @@ class Inventory(_Part):
 
     format: Literal["xenroll.inventory/1"] = "xenroll.inventory/1"
     policy: Policy = Policy()
+    livepatch: Literal["first", "never"] = "first"  # never: hosts are rebooted even where one fits
     hosts: tuple[HostEntry, ...] = ()
     guests: tuple[GuestEntry, ...] = ()
     # So long before it is moved or shut down a guest is told; 0: none is.

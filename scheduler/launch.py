@@ -12,12 +12,13 @@ import redis
 
 from agents.wire import Report
 from planner.fleet import Policy
-from scheduler.advisory import Advisory, build_ids
+from scheduler.advisory import Advisory, build_ids, is_patched
+from scheduler.choice import without_payload
 from scheduler.desk import Desk
 from scheduler.fleet_view import FleetDoubt, Scope
 from scheduler.inventory import Inventory
 from scheduler.limits import Limits
-from scheduler.planned import Planned, Request, hosts_of, new_rollout, steps_of
+from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import plan_fleet
 from scheduler.rollout import Change, Happening, Rollout
 from scheduler.store import Store
@@ -36,6 +37,8 @@ class Wish:
     without_hosts: tuple[str, ...] = ()
     reason: str = ""
     advisories: tuple[Advisory, ...] = ()  # what is known of them; else `fixed_builds` alone
+    others: tuple[Advisory, ...] = ()  # known beside them: their live patches are kept
+    livepatch: bool | None = None  # None: as the inventory says
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Draw:
     at: datetime
     hosts: tuple[str, ...] = field(default=())
     notice_s: float = 0.0
+    livepatch: bool = False
+    keeps: tuple[Advisory, ...] = ()
 
 
 def fresh_reports(
@@ -90,9 +95,15 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
     if wish.xen_after is not None:
         policy = Policy.model_validate(policy.model_dump() | {"xen_after": wish.xen_after})
     now = datetime.now(UTC)
-    scope = Scope(wish.fixed_builds, policy, advisories=wish.advisories)
+    livepatch = wish.livepatch if wish.livepatch is not None else inventory.livepatch == "first"
+    scope = Scope(wish.fixed_builds, policy, advisories=wish.advisories, livepatch=livepatch)
     planned, document = plan_fleet(reports, inventory, scope, now)
-    return Draw(wish, planned, document, now, tuple(hosts), inventory.notice_s)
+    missing = without_payload(planned.choices, reports)
+    if missing:
+        raise FleetDoubt([*missing, "or start with --no-livepatch: those hosts are rebooted"])
+    keeps = tuple(one for one in wish.others if any(is_patched(one, seen) for seen in reports))
+    notice_s = inventory.notice_s
+    return Draw(wish, planned, document, now, tuple(hosts), notice_s, livepatch, keeps)
 
 
 def begin(store: Store, drawn: Draw) -> Rollout:
@@ -103,13 +114,21 @@ def begin(store: Store, drawn: Draw) -> Rollout:
     rollout_id = free_id(public or wish.advisory, store.ids())
     builds = build_ids(wish.advisories) if wish.advisories else wish.fixed_builds
     request = Request(
-        rollout_id, wish.advisory, builds, wish.by, drawn.at, wish.advisories, drawn.notice_s
+        rollout_id,
+        wish.advisory,
+        builds,
+        wish.by,
+        drawn.at,
+        wish.advisories,
+        drawn.notice_s,
+        drawn.keeps,
+        drawn.livepatch,
     )
     rollout = new_rollout(request, drawn.planned)
     started = Happening(at=drawn.at, kind="created", text=f"by {wish.by}: {wish.reason}")
     change = Change(
         rollout=rollout,
-        steps=steps_of(drawn.planned.plan, rollout.generation),
+        steps=all_steps(drawn.planned, rollout.generation, drawn.planned.fleet.policy.canary_hosts),
         hosts=hosts_of(drawn.planned),
         happenings=(started,),
     )

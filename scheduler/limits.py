@@ -19,8 +19,10 @@ class Limits(BaseModel):
     held_limit_s: float = Field(default=120.0, gt=0)  # a gate says no for so long: plan anew
     settle_limit_s: float = Field(default=180.0, gt=0)  # nobody can tell for so long: stop
     reboot_limit_s: float = Field(default=1800.0, gt=0)  # a host is not back for so long: stop
+    comeback_limit_s: float = Field(default=600.0, gt=0)  # back, but without a bridge: block it
     attempt_alarm_s: float = Field(default=3600.0, gt=0)  # runs for so long: say so, never kill
     max_replans_in_a_row: int = Field(default=5, ge=1)  # without a step done between them
+    max_failed_livepatches: int = Field(default=3, ge=1)  # hosts, after which it stops and asks
     max_mends: int = Field(default=3, ge=1)  # rounds of cleaning up after one step
     crash_budget: float = Field(default=0.005, ge=0, le=1)  # of the guests moved; at least one
     crash_doubt: float = Field(default=0.05, gt=0, lt=1)  # of a budget that is called broken

@@ -7,9 +7,11 @@ from datetime import timedelta
 from agents.settle import Mend, Outcome, Retry, Verdict
 from agents.wire import Attempt, AttemptState, Kind, RefusalCode
 from scheduler.budget import over_budget
+from scheduler.comeback import Comeback, come_back, fixed
 from scheduler.draft import Draft
 from scheduler.handout import fail
 from scheduler.limits import Limits
+from scheduler.livepatching import gave_up, patched
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
 
 NOT_NOW = {RefusalCode.PAUSED, RefusalCode.ABORTED, RefusalCode.STALE, RefusalCode.REVOKED}
@@ -47,6 +49,9 @@ def _refused(draft: Draft, step: Step, attempt: Attempt, limits: Limits) -> None
         return
     draft.say("refused", f"{step.host} refused: {reason}", step)
     if step.refusals + 1 >= limits.max_tries:
+        if step.kind is Kind.LIVEPATCH and attempt.refusal is not RefusalCode.GATE:
+            fail(draft, waiting, reason)  # says nothing of the payload
+            return
         _give_up(draft, waiting, reason)
         return
     wait = timedelta(seconds=limits.gate_backoff_s)
@@ -77,6 +82,11 @@ def settled(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
 
 
 def _unclear(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
+    if isinstance(verdict, Comeback):
+        doubt = come_back(draft, step, verdict, limits)
+        if doubt:
+            stop(draft, doubt)
+        return
     since = step.held_since or draft.now
     if step.held_since is None or step.reason != verdict.reason:
         outcome = str(verdict.outcome)
@@ -135,12 +145,12 @@ def _succeeded(draft: Draft, step: Step, verdict: Verdict) -> None:
         held_since=None,
     )
     draft.say(str(verdict.outcome), verdict.reason or describe(step), step)
-    _note_success(draft, step)
+    _note_success(draft, step, verdict)
     if draft.rollout.replans:
         draft.put_rollout(replans=0)
 
 
-def _note_success(draft: Draft, step: Step) -> None:
+def _note_success(draft: Draft, step: Step, verdict: Verdict) -> None:
     guest = draft.guest(step.guest, step.host) if step.guest else None
     if step.kind is Kind.MOVE and guest:
         draft.put_guest(guest.name, guest.host, host=step.destination, moves=guest.moves + 1)
@@ -151,8 +161,10 @@ def _note_success(draft: Draft, step: Step) -> None:
             guest.name, guest.host, host=step.host, down=False, restarts=guest.restarts + 1
         )
     elif step.kind is Kind.REBOOT:
-        reboots = draft.host(step.host).reboots + 1
-        draft.put_host(step.host, HostState.FIXED, closed=False, reboots=reboots, reason="")
+        draft.put_host(step.host, reboots=draft.host(step.host).reboots + 1)
+        fixed(draft, step.host, verdict)
+    elif step.kind is Kind.LIVEPATCH:
+        patched(draft, step)
 
 
 def _crashed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
@@ -203,7 +215,9 @@ def _give_up(draft: Draft, step: Step, reason: str) -> None:
         draft.put_step(step, StepState.FAILED, reason=reason, ended_at=draft.now)
         draft.say("failed", reason, step)
         return
-    if step.kind is Kind.MOVE and step.guest:
+    if step.kind is Kind.LIVEPATCH:
+        gave_up(draft, step, reason)
+    elif step.kind is Kind.MOVE and step.guest:
         draft.put_guest(step.guest, step.host, evacuation="give_up", reason=reason)
     elif step.kind is Kind.STOP and step.guest:
         draft.put_guest(step.guest, step.host, evacuation="hold", reason=reason)
@@ -221,4 +235,6 @@ def describe(step: Step) -> str:
         return f"move {step.guest} from {step.host} to {step.destination}"
     if step.kind is Kind.MEND:
         return f"{step.mend} {step.guest} on {step.host}"
+    if step.kind is Kind.LIVEPATCH:
+        return f"live patch {step.payload} on {step.host}"
     return f"{step.kind} {step.guest or step.host}" + (f" on {step.host}" if step.guest else "")

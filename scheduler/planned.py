@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from agents.wire import Kind
@@ -11,7 +11,9 @@ from planner.fleet import Fleet
 from planner.plan import Plan
 from planner.plan import Step as PlanStep
 from scheduler.advisory import Advisory
+from scheduler.choice import Choice, Way
 from scheduler.draft import Draft
+from scheduler.livepatching import patch_steps
 from scheduler.rollout import (
     HostRecord,
     HostState,
@@ -28,6 +30,7 @@ class Planned:
 
     fleet: Fleet
     plan: Plan
+    choices: Mapping[str, Choice] = field(default_factory=dict)  # by host
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class Request:
     at: datetime
     advisories: tuple[Advisory, ...] = ()
     notice_s: float = 0.0
+    keeps: tuple[Advisory, ...] = ()
+    livepatch: bool = False
+
+
+def all_steps(planned: Planned, generation: int, canaries: int) -> dict[str, Step]:
+    """The plan's steps, and those of live patches, of which so many hosts go first."""
+    patches = patch_steps(planned.choices, generation, canaries)
+    return steps_of(planned.plan, generation) | patches
 
 
 def steps_of(plan: Plan, generation: int) -> dict[str, Step]:
@@ -74,17 +85,29 @@ def hosts_of(planned: Planned) -> dict[str, HostRecord]:
             pool=host.pool,
             group=host.group,
             wave=waves.get(host.name),
-            state=_first_state(host.name, waves, blocked),
+            state=_first_state(host.name, waves, blocked, planned.choices),
             reason=blocked.get(host.name, ""),
+            choice=planned.choices.get(host.name),
+            boot_id=_safe_boot(planned.choices.get(host.name)),
         )
         for host in planned.fleet.hosts
     }
 
 
-def _first_state(name: str, waves: Mapping[str, int], blocked: Mapping[str, str]) -> HostState:
+def _first_state(
+    name: str,
+    waves: Mapping[str, int],
+    blocked: Mapping[str, str],
+    choices: Mapping[str, Choice],
+) -> HostState:
     if name in blocked:
         return HostState.BLOCKED
-    return HostState.WAITING if name in waves else HostState.UNAFFECTED
+    patched = name in choices and choices[name].way is Way.LIVEPATCH
+    return HostState.WAITING if name in waves or patched else HostState.UNAFFECTED
+
+
+def _safe_boot(choice: Choice | None) -> str:
+    return "" if choice is None or choice.in_scope else choice.boot_id
 
 
 def blocked_reasons(plan: Plan) -> dict[str, str]:
@@ -106,11 +129,13 @@ def new_rollout(request: Request, planned: Planned) -> Rollout:
         epoch=1,
         fixed_builds=request.fixed_builds,
         advisories=request.advisories,
+        keeps=request.keeps,
+        livepatch=request.livepatch,
         xen_after=policy.xen_after,
         hosts_in_scope=len(planned.fleet.hosts),
         created_at=request.at,
         created_by=request.by,
-        max_hosts_away=planned.fleet.max_hosts_away,
+        max_hosts_away=max(1, planned.fleet.max_hosts_away),  # a live patch may fail
         max_hosts_away_per_group=policy.max_hosts_away_per_group,
         max_moves_out_per_host=policy.max_moves_out_per_host,
         max_moves_in_per_host=policy.max_moves_in_per_host,
@@ -127,7 +152,9 @@ def take_over(draft: Draft, planned: Planned) -> None:
     generation = draft.rollout.generation + 1
     for step in _left(draft):
         draft.put_step(step, StepState.SKIPPED, reason=step.reason or "planned anew")
-    for step in steps_of(planned.plan, generation).values():
+    patched = any(h.choice and h.choice.payloads and h.boot_id for h in draft.book.hosts.values())
+    canaries = 0 if patched else planned.fleet.policy.canary_hosts
+    for step in all_steps(planned, generation, canaries).values():
         draft.add_step(step)
     for name, record in hosts_of(planned).items():
         _take_over_host(draft, name, record)
@@ -151,13 +178,19 @@ def _take_over_host(draft: Draft, name: str, record: HostRecord) -> None:
         draft.hosts[name] = record
         return
     before = draft.host(name)
-    if record.state is HostState.UNAFFECTED:
+    if before.lacking:
         return
+    if record.state is HostState.UNAFFECTED:
+        if before.state in (HostState.WAITING, HostState.DRAINING):  # fixed by somebody else
+            draft.put_host(name, record.state, closed=False, choice=record.choice)
+        return
+    draft.put_host(name, choice=record.choice)
     if record.state is HostState.BLOCKED:
         draft.put_host(
             name, HostState.BLOCKED, closed=False, reason=record.reason, wave=record.wave
         )
         draft.say("blocked", f"{name}: {record.reason}", host=name)
         return
-    state = HostState.DRAINING if before.closed else HostState.WAITING
+    patched = record.choice is not None and record.choice.way is Way.LIVEPATCH
+    state = HostState.DRAINING if before.closed and not patched else HostState.WAITING
     draft.put_host(name, state, reason="", wave=record.wave)

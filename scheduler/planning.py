@@ -38,7 +38,7 @@ def plan_fleet(
     broken = problems(fleet, plan)
     if broken:
         raise PlanBroken("; ".join(str(problem) for problem in broken[:5]))
-    return Planned(fleet, plan), document
+    return Planned(fleet, plan, {report.host: scope.choice(report) for report in reports}), document
 
 
 __all__ = ["FleetDoubt", "PlanBroken", "Scope", "plan_fleet"]

@@ -13,6 +13,7 @@ from enum import StrEnum
 from agents.notices import Notice
 from agents.wire import Kind, MendAction, Order, Wanted
 from scheduler.advisory import Advisory
+from scheduler.choice import Choice
 from scheduler.frozen import Frozen
 
 
@@ -123,6 +124,9 @@ class Rollout(Frozen):
     replans: int = 0  # in a row, without a step that had its effect in between
     fixed_builds: tuple[str, ...]  # that a host may come back with; empty: any
     advisories: tuple[Advisory, ...] = ()  # as they were when it began
+    keeps: tuple[Advisory, ...] = ()  # others that hosts are live-patched for: it undoes none
+    livepatch_doubts: int = 0  # hosts with a failed live patch when a person was asked last
+    livepatch: bool = False  # hosts are live-patched where a payload fits
     xen_after: str | None = None
     hosts_in_scope: int
     created_at: datetime
@@ -172,6 +176,14 @@ class Step(Frozen):
     domid: int | None = None
     boot_id: str | None = None  # reboot: the boot id that is to end
     room_mib: int = 0  # move: what the guest takes at its destination, as last seen
+    payload: str | None = None  # live patch: its name, its file's digest, the build that it fits
+    payload_sha256: str | None = None
+    build_id: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will come of it any more."""
+        return self.state in (StepState.DONE, StepState.FAILED, StepState.SKIPPED)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -185,10 +197,20 @@ class HostState(StrEnum):
     WAITING = "waiting"  # nothing has happened to it yet
     DRAINING = "draining"  # closed to new guests, being emptied
     REBOOTING = "rebooting"  # the reboot was ordered
-    FIXED = "fixed"  # back, on an expected build, used again
+    FIXED = "fixed"  # back, on an expected build, used again; or live-patched
     BLOCKED = "blocked"  # cannot be emptied; `reason` says why
     OPENED = "opened"  # was closed, then opened again by an abort
     UNAFFECTED = "unaffected"  # needs no reboot
+
+
+class Shown(Frozen):
+    """What a host showed right before its reboot, or when it was back."""
+
+    boot_id: str = ""
+    build_id: str = ""
+    livepatches: tuple[str, ...] = ()
+    microcode: str = ""
+    offers: tuple[str, ...] = ()
 
 
 class HostRecord(Frozen):
@@ -204,6 +226,12 @@ class HostRecord(Frozen):
     reason: str = ""
     silent: str = ""  # why nothing can be based on its report
     reboots: int = 0
+    choice: Choice | None = None  # what is done about it, and why
+    no_livepatch: str = ""  # why no live patch is tried on it any more
+    boot_id: str = ""  # of the boot in which it was last known to be safe
+    before: Shown | None = None  # its reboot
+    after: Shown | None = None
+    lacking: tuple[str, ...] = ()  # what it came back without
 
 
 class GuestRecord(Frozen):

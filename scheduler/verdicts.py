@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agents.settle import (
     Outcome,
-    Retry,
     Verdict,
     settle_livepatch,
     settle_mend,
@@ -16,8 +15,9 @@ from agents.settle import (
     settle_stop,
 )
 from agents.wire import Attempt, Kind, Order, Report
-from scheduler.advisory import Advisory, exposed
-from scheduler.rollout import Step
+from scheduler.advisory import Advisory
+from scheduler.comeback import judge
+from scheduler.rollout import HostRecord, Step
 
 ONE_HOST: Mapping[Kind, Callable[[Order, Attempt, Report], Verdict]] = {
     Kind.STOP: settle_stop,
@@ -33,15 +33,18 @@ def verdict_of(
     order: Order,
     attempt: Attempt,
     reports: Mapping[str, Report],
+    host: HostRecord,
     advisories: Sequence[Advisory] = (),
+    keeps: Sequence[Advisory] = (),
 ) -> Verdict:
-    """What an attempt came to, by reports that began after its end."""
+    """What an attempt came to, by reports that began after its end.
+
+    `keeps`: advisories beside the rollout's own whose live patches a reboot must not undo.
+    """
     if step.kind is Kind.MOVE:
         return settle_move(order, attempt, reports[step.host], reports[step.destination or ""])
     report = reports[step.host]
     verdict = ONE_HOST[step.kind](order, attempt, report)
-    still = exposed(advisories, report) if step.kind is Kind.REBOOT else None
-    if verdict.outcome is Outcome.DONE and still is not None:
-        reason = f"{step.host} came back and is still exposed to {still.advisory}: {still.reason}"
-        return Verdict(Outcome.STAYED, reason, retry=Retry.PERSON)
+    if verdict.outcome is Outcome.DONE and step.kind is Kind.REBOOT:
+        return judge(host, report, advisories, keeps)
     return verdict

@@ -36,12 +36,13 @@ from scheduler.advance import (
     advance,
     needs_plan,
 )
+from scheduler.advisory import Advisory, build_ids
 from scheduler.book import Book
 from scheduler.control import scope_of
 from scheduler.fleet_view import FleetDoubt
 from scheduler.inventory import GuestEntry, HostEntry, Inventory
 from scheduler.limits import Limits
-from scheduler.planned import Planned, Request, hosts_of, new_rollout, steps_of
+from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import plan_fleet
 from scheduler.rollout import ENDED, Happening, RolloutState, StepState
 from scheduler.verdicts import verdict_of
@@ -69,6 +70,8 @@ class SimHost:
     next_domid: int = 1
     domains: dict[str, Domain] = field(default_factory=dict)  # by name as xl shows it
     report: Report | None = None
+    livepatches: tuple[str, ...] = ()
+    microcode: str = "0x10"
 
 
 class Sim:
@@ -84,7 +87,20 @@ class Sim:
         restart_from_records: bool = False,
         wrong_builds: Sequence[str] = (),
         lost_hosts: Sequence[str] = (),
+        advisories: Sequence[Advisory] = (),
+        keeps: Sequence[Advisory] = (),
+        livepatch: bool = True,
+        livepatches: Mapping[str, tuple[str, ...]] | None = None,
+        payloads: Mapping[str, str] | None = None,
+        without_payloads: Sequence[str] = (),
+        patch_exits: Mapping[str, Sequence[int]] | None = None,
+        comes_back: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
+        """`patch_exits`: host -> exit codes of its attempts at live patches, then 0.
+
+        `comes_back`: host -> fields of its SimHost after its reboot; `payloads`: name -> SHA-256,
+        on every host but `without_payloads`.
+        """
         self.fleet = fleet
         self.now = START
         self.limits = limits or Limits()
@@ -92,8 +108,17 @@ class Sim:
         self.restart_from_records = restart_from_records
         self.wrong_builds = set(wrong_builds)
         self.lost_hosts = set(lost_hosts)
+        self.advisories = tuple(advisories)
+        self.keeps = tuple(keeps)
+        self.livepatch = livepatch
+        self.payloads = dict(payloads or {})
+        self.without_payloads = set(without_payloads)
+        self.patch_exits = {name: list(codes) for name, codes in (patch_exits or {}).items()}
+        self.comes_back = dict(comes_back or {})
         self.guests = {guest.name: guest for guest in fleet.guests}
         self.hosts = {h.name: _sim_host(h) for h in fleet.hosts}
+        for name, applied in (livepatches or {}).items():
+            self.hosts[name].livepatches = applied
         self.mute: set[str] = set()
         self.inventory = _inventory(fleet, consents)
         self.wanted = Wanted.RUN
@@ -112,12 +137,24 @@ class Sim:
         reports = [self.report_of(host) for host in self.hosts.values()]
         from scheduler.fleet_view import Scope
 
-        scope = Scope((NEW,), self.fleet.policy)
+        advisories, patch = self.advisories, self.livepatch
+        scope = Scope((NEW,), self.fleet.policy, advisories=advisories, livepatch=patch)
         planned, _ = plan_fleet(reports, self.inventory, scope, self.now)
         self.planned: Planned = planned
-        request = Request("xsa-1", "XSA-1", (NEW,), "security", self.now)
+        builds = build_ids(advisories) if advisories else (NEW,)
+        request = Request(
+            "xsa-1",
+            "XSA-1",
+            builds,
+            "security",
+            self.now,
+            advisories,
+            keeps=self.keeps,
+            livepatch=patch,
+        )
         rollout = new_rollout(request, planned)
-        return Book(rollout, steps_of(planned.plan, 1), hosts_of(planned), {})
+        steps = all_steps(planned, 1, self.fleet.policy.canary_hosts)
+        return Book(rollout, steps, hosts_of(planned), {})
 
     # What the controller sees (scheduler.gate.Sight).
 
@@ -169,7 +206,7 @@ class Sim:
         """What the controller does in one round."""
         self.go_on_to(self.now)
         if (self.wanted, self.epoch) != (self.book.rollout.wanted, self.book.rollout.epoch):
-            self.feed(Wants(self.now, self.wanted, self.epoch, "on-call", "asked"))
+            self.feed(Wants(self.now, self.wanted, self.epoch, "on-call", "asked", self.keeps))
         for step in self.book.running():
             self._follow(step.id)
         self.feed(Tick(self.now, self))
@@ -218,7 +255,9 @@ class Sim:
             seen = {host: r for host, r in reports.items() if isinstance(r, Report)}
             if len(seen) == len(reports):
                 order = next(o for _, o in reversed(self.ordered) if o.attempt_id == name)
-                verdict = verdict_of(step, order, attempt, seen)
+                head, record = self.book.rollout, self.book.hosts[step.host]
+                known = (head.advisories, self.keeps)
+                verdict = verdict_of(step, order, attempt, seen, record, *known)
                 self.feed(Settled(self.now, step_id, verdict))
 
     def _plan_again(self) -> None:
@@ -262,6 +301,7 @@ class Sim:
             Kind.START: self._start,
             Kind.REBOOT: self._reboot,
             Kind.MEND: self._mend,
+            Kind.LIVEPATCH: self._patch,
         }
 
     def say(
@@ -339,6 +379,9 @@ class Sim:
             host.up, host.report = True, None
             host.boot += 1
             host.build = OLD if host.name in self.wrong_builds else NEW
+            host.livepatches = ()
+            for name, value in self.comes_back.get(host.name, {}).items():
+                setattr(host, name, value)
             self.say(order, AttemptState.UNKNOWN)
 
         return self.fleet.policy.reboot_s, then
@@ -346,6 +389,31 @@ class Sim:
     def _mend(self, order: Order) -> tuple[float, Callable[[], None]]:
         assert isinstance(order.mend, MendAction)
         return 1.0, lambda: self.say(order, AttemptState.ENDED, exit_code=0)
+
+    def _patch(self, order: Order) -> tuple[float, Callable[[], None]]:
+        host = self.hosts[order.host]
+
+        def then() -> None:
+            codes = self.patch_exits.get(host.name, [])
+            code = codes.pop(0) if codes else 0
+            if not code:
+                host.livepatches = (*host.livepatches, order.payload or "")
+            host.report = None
+            self.say(order, AttemptState.ENDED, exit_code=code, text="Applying... failed\n")
+
+        return 2.0, then
+
+    def reboot_by_itself(self, name: str) -> None:
+        """A host that nobody told to: its guests start again, its live patches do not."""
+        host = self.hosts[name]
+        host.boot += 1
+        host.livepatches, host.report = (), None
+
+    def shows(self, name: str, **fields: object) -> None:
+        """Something about a host changes by itself, or by a person's hand."""
+        for field_name, value in fields.items():
+            setattr(self.hosts[name], field_name, value)
+        self.hosts[name].report = None
 
     def _boot_guest(self, guest: Guest, where: str) -> None:
         host = self.hosts[where]
@@ -394,6 +462,11 @@ class Sim:
             boot_id=f"{host.name}-{host.boot}",
             xen_version=f"{host.xen}.7",
             build_id=host.build,
+            livepatches=host.livepatches,
+            payloads={} if host.name in self.without_payloads else dict(self.payloads),
+            cpu_vendor="GenuineIntel",
+            cpu_signature="06-55-07",
+            microcode=host.microcode,
             memory_total_mib=host.memory_mib + 1024,
             memory_free_mib=host.memory_mib - held_mib,
             cpus=host.cpus,

@@ -95,9 +95,12 @@ def _draw(parts: Service, body: StartBody, who: Caller) -> Draw:
     raw = parts.store.inventory()
     if raw is None:
         raise conflict("no_inventory", "there is no inventory; `xenroll inventory apply FILE`")
+    chosen = _advisory(parts, body)
     wish = Wish(
         advisory=body.advisory,
-        advisories=(_advisory(parts, body),),
+        advisories=(chosen,),
+        others=tuple(one for one in parts.store.advisories().values() if one.id != chosen.id),
+        livepatch=body.livepatch,
         fixed_builds=tuple(body.fixed_builds),
         by=who.name,
         xen_after=body.xen_after,

@@ -76,6 +76,7 @@ class StartBody(BaseModel, extra="forbid"):
     xen_after: XenVersion | None = None
     without_hosts: Annotated[list[HostName], Field(max_length=1000)] = []
     accept_blocked: bool = False
+    livepatch: bool | None = None  # null: as the inventory says
     dry_run: bool = False
     reason: Reason
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scheduler.advisory import Advisory
+from scheduler.advisory import Advisory, payload_name
 from scheduler.service.access import Caller, Role
 
 PLAIN = ("/static/",)
@@ -45,6 +45,7 @@ class Veil:
 def _forms(advisory: Advisory) -> set[str]:
     """Every way in which it can be written: with and without its dash, escaped, its CVEs."""
     words = {advisory.id, *advisory.cves, *advisory.livepatches.values()}
+    words |= {payload_name(file) for file in advisory.livepatches.values()}
     words |= {re.sub(r"[-_. ]", join, advisory.id) for join in ("", "-", "_", " ", "%20", "%2D")}
     words |= {advisory.title} if advisory.title else set()
     escaped = {form(word) for word in words for form in (html.escape, _in_json, markdown)}

@@ -16,6 +16,7 @@ from agents.wire import Attempt, Kind, Wanted
 from scheduler import notice
 from scheduler.advisory import Advisory
 from scheduler.book import Book
+from scheduler.bring_back import bring_back
 from scheduler.comeback import recover
 from scheduler.draft import Draft
 from scheduler.foresee import foresee
@@ -27,12 +28,10 @@ from scheduler.outcomes import describe, seen, settled, stop
 from scheduler.planned import Planned, take_over
 from scheduler.rollout import (
     ENDED,
-    UNDER_WAY,
     Change,
     HostState,
     Outlook,
     RolloutState,
-    Step,
     StepState,
 )
 
@@ -170,7 +169,7 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     _plan_rest(draft, watch(draft, event.sight), limits)
     state = draft.rollout.state
     if state in (RolloutState.REPLANNING, RolloutState.ABORTING):
-        _bring_back(draft)
+        bring_back(draft)
     if state is RolloutState.ABORTING:
         _skip_what_waits(draft)
     if state in (RolloutState.RUNNING, RolloutState.REPLANNING, RolloutState.ABORTING):
@@ -232,38 +231,6 @@ def _plan_rest(draft: Draft, reason: str, limits: Limits) -> None:
         draft.put_rollout(replans=0)
         return
     draft.put_rollout(RolloutState.REPLANNING, hold=draft.held(reason, "xenroll"))
-
-
-def _bring_back(draft: Draft) -> None:
-    """Start every guest that was shut down for a reboot that will not happen now."""
-    for guest in list(draft.book.guests.values()):
-        if guest.down and not _comes_back_by_itself(draft, guest.name, guest.host):
-            number = 1 + sum(s.guest == guest.name for s in draft.book.steps.values())
-            draft.add_step(
-                Step(
-                    id=f"back-{draft.rollout.generation}-{number}-{len(draft.book.steps)}",
-                    generation=draft.rollout.generation,
-                    kind=Kind.START,
-                    wave=draft.host(guest.host).wave or 1,
-                    needs=(),
-                    host=guest.host,
-                    guest=guest.name,
-                )
-            )
-
-
-def _comes_back_by_itself(draft: Draft, guest: str, host: str) -> bool:
-    aborting = draft.rollout.state is RolloutState.ABORTING
-    for name in draft.book.unfinished:
-        step = draft.step(name)
-        under_way = step.state in UNDER_WAY
-        if step.host != host:
-            continue
-        if step.kind is Kind.START and step.guest == guest and (under_way or not step.needs):
-            return True
-        if step.kind is Kind.REBOOT and (under_way or not aborting):
-            return True
-    return False
 
 
 def _skip_what_waits(draft: Draft) -> None:

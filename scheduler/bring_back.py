@@ -1,0 +1,39 @@
+"""Guests that were shut down for a reboot that will not happen now. Pure."""
+
+from __future__ import annotations
+
+from agents.wire import Kind
+from scheduler.draft import Draft
+from scheduler.rollout import UNDER_WAY, RolloutState, Step
+
+
+def bring_back(draft: Draft) -> None:
+    """Start every guest that was shut down for a reboot that will not happen now."""
+    for guest in list(draft.book.guests.values()):
+        if guest.down and not _comes_back_by_itself(draft, guest.name, guest.host):
+            number = 1 + sum(s.guest == guest.name for s in draft.book.steps.values())
+            draft.add_step(
+                Step(
+                    id=f"back-{draft.rollout.generation}-{number}-{len(draft.book.steps)}",
+                    generation=draft.rollout.generation,
+                    kind=Kind.START,
+                    wave=draft.host(guest.host).wave or 1,
+                    needs=(),
+                    host=guest.host,
+                    guest=guest.name,
+                )
+            )
+
+
+def _comes_back_by_itself(draft: Draft, guest: str, host: str) -> bool:
+    aborting = draft.rollout.state is RolloutState.ABORTING
+    for name in draft.book.unfinished:
+        step = draft.step(name)
+        under_way = step.state in UNDER_WAY
+        if step.host != host:
+            continue
+        if step.kind is Kind.START and step.guest == guest and (under_way or not step.needs):
+            return True
+        if step.kind is Kind.REBOOT and (under_way or not aborting):
+            return True
+    return False

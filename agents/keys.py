@@ -64,7 +64,7 @@ class keys:
 
     @staticmethod
     def control(rollout_id: str) -> str:
-        """Hash: `wanted`, `epoch`, `by`, `reason`, `at`."""
+        """Hash: `wanted`, `epoch`, `by`, `reason`, `at`; `wave:N`, `host:NAME` with JSON wishes."""
         return f"xr:control:{rollout_id}"
 
 
@@ -72,16 +72,29 @@ CLAIM_LUA = """
 -- KEYS: control, orders, claims.  ARGV: attempt id, epoch, time.
 -- One atomic answer to "may this attempt start now?"; pause and abort act from this very moment.
 -- After an abort only what brings guests back may start: the abort raised the epoch, so such an
--- order was given knowing of it.
+-- order was given knowing of it. The same holds for an abort of a wave or a host alone.
 local wanted = redis.call('HGET', KEYS[1], 'wanted')
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch or tonumber(ARGV[2]) ~= tonumber(epoch) then return 'stale' end
-local order = redis.call('HGET', KEYS[2], ARGV[1])
-if not order then return 'revoked' end
+local raw = redis.call('HGET', KEYS[2], ARGV[1])
+if not raw then return 'revoked' end
 if wanted == 'pause' then return 'paused' end
-local kind = cjson.decode(order)['kind']
-local brings_back = kind == 'start' or kind == 'mend'
+local order = cjson.decode(raw)
+local brings_back = order.kind == 'start' or order.kind == 'mend'
 if wanted ~= 'run' and not (wanted == 'abort' and brings_back) then return 'aborted' end
+local parts = {'host:' .. order.host}
+if type(order.destination) == 'string' then parts[2] = 'host:' .. order.destination end
+if type(order.wave) == 'number' then
+  parts[#parts + 1] = 'wave:' .. string.format('%d', order.wave)
+end
+local aborted = false
+for _, part in ipairs(parts) do
+  local wish = redis.call('HGET', KEYS[1], part)
+  local said = wish and cjson.decode(wish)['wanted'] or 'run'
+  if said == 'pause' then return 'paused' end
+  aborted = aborted or said ~= 'run'
+end
+if aborted and not brings_back then return 'aborted' end
 redis.call('HSETNX', KEYS[3], ARGV[1], ARGV[3])
 return 'run'
 """

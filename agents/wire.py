@@ -58,6 +58,7 @@ class Order(Wire):
     step_id: AttemptId
     epoch: int = Field(ge=1)  # fences orders of an older life of the rollout
     kind: Kind
+    wave: int | None = Field(default=None, ge=1)  # a pause of this wave holds it
     host: Name  # who carries it out (the source of a move)
     guest: Name | None = None
     guest_uuid: Uuid | None = None

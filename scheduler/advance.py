@@ -22,9 +22,11 @@ from scheduler.draft import Draft
 from scheduler.foresee import foresee
 from scheduler.gate import Sight
 from scheduler.handout import hand_out
+from scheduler.leaving import leave
 from scheduler.limits import Limits
 from scheduler.livepatching import still_exposed, too_many_failed, watch
 from scheduler.outcomes import describe, seen, settled, stop
+from scheduler.part_wants import Approved, WantsPart, take_up
 from scheduler.planned import Planned, take_over
 from scheduler.rollout import (
     ENDED,
@@ -34,6 +36,7 @@ from scheduler.rollout import (
     RolloutState,
     StepState,
 )
+from scheduler.wave_gates import tend
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class Foreseen:
     outlook: Outlook
 
 
-Event = Tick | AttemptSeen | Settled | Wants | Doubted | Replanned | Foreseen
+Told = WantsPart | Approved | Doubted | Replanned | Foreseen
+Event = Tick | AttemptSeen | Settled | Wants | Told
 
 
 def advance(book: Book, event: Event, limits: Limits) -> Change:
@@ -114,14 +118,22 @@ def advance(book: Book, event: Event, limits: Limits) -> Change:
         seen(draft, draft.step(event.step_id), event.attempt, limits)
     elif isinstance(event, Settled):
         settled(draft, draft.step(event.step_id), event.verdict, limits)
+    else:
+        _told(draft, event)
+    notice.lift(draft)
+    return draft.change()
+
+
+def _told(draft: Draft, event: Told) -> None:
+    """What people, planner and forecast say."""
+    if isinstance(event, WantsPart | Approved):
+        take_up(draft, event)
     elif isinstance(event, Doubted):
         stop(draft, event.reason)
     elif isinstance(event, Foreseen):
         foresee(draft, event.outlook)
     else:
         take_over(draft, event.planned)
-    notice.lift(draft)
-    return draft.change()
 
 
 def _wants(draft: Draft, event: Wants) -> None:
@@ -167,9 +179,10 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
         stop(draft, failing)
     _replan_what_failed(draft, limits)
     _plan_rest(draft, watch(draft, event.sight), limits)
+    leave(draft)
+    tend(draft)
+    bring_back(draft)
     state = draft.rollout.state
-    if state in (RolloutState.REPLANNING, RolloutState.ABORTING):
-        bring_back(draft)
     if state is RolloutState.ABORTING:
         _skip_what_waits(draft)
     if state in (RolloutState.RUNNING, RolloutState.REPLANNING, RolloutState.ABORTING):

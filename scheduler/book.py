@@ -19,6 +19,7 @@ from scheduler.rollout import (
     Step,
     StepState,
 )
+from scheduler.waves import WaveRecord
 
 
 class Book:
@@ -30,11 +31,13 @@ class Book:
         steps: Mapping[str, Step],
         hosts: Mapping[str, HostRecord],
         guests: Mapping[str, GuestRecord],
+        waves: Mapping[int, WaveRecord] | None = None,
     ) -> None:
         self.rollout = rollout
         self.steps = dict(steps)
         self.hosts = dict(hosts)
         self.guests = dict(guests)
+        self.waves = dict(waves or {})
         self.under_way: set[str] = set()
         self.ready: set[str] = set()
         self.unfinished: set[str] = set()
@@ -48,6 +51,7 @@ class Book:
         self.rollout = change.rollout or self.rollout
         self.hosts.update(change.hosts)
         self.guests.update(change.guests)
+        self.waves.update(change.waves)
         new = [step for step in change.steps.values() if step.id not in self.steps]
         old = [(self.steps[s.id], s) for s in change.steps.values() if s.id in self.steps]
         self.steps.update(change.steps)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from agents.wire import Kind
 from scheduler.draft import Draft
+from scheduler.leaving import leaving
 from scheduler.rollout import UNDER_WAY, RolloutState, Step
 
 
 def bring_back(draft: Draft) -> None:
     """Start every guest that was shut down for a reboot that will not happen now."""
+    hosts = _without_reboot(draft)
     for guest in list(draft.book.guests.values()):
+        if guest.host not in hosts:
+            continue
         if guest.down and not _comes_back_by_itself(draft, guest.name, guest.host):
             number = 1 + sum(s.guest == guest.name for s in draft.book.steps.values())
             draft.add_step(
@@ -25,14 +31,22 @@ def bring_back(draft: Draft) -> None:
             )
 
 
+def _without_reboot(draft: Draft) -> Collection[str]:
+    state = draft.rollout.state
+    if state in (RolloutState.REPLANNING, RolloutState.ABORTING):
+        return draft.book.hosts
+    return leaving(draft) if state is RolloutState.RUNNING else ()
+
+
 def _comes_back_by_itself(draft: Draft, guest: str, host: str) -> bool:
-    aborting = draft.rollout.state is RolloutState.ABORTING
+    aborting = draft.rollout.state is RolloutState.ABORTING or draft.host(host).left_out
     for name in draft.book.unfinished:
         step = draft.step(name)
         under_way = step.state in UNDER_WAY
         if step.host != host:
             continue
-        if step.kind is Kind.START and step.guest == guest and (under_way or not step.needs):
+        starts = under_way or not step.needs or name in draft.book.ready
+        if step.kind is Kind.START and step.guest == guest and starts:
             return True
         if step.kind is Kind.REBOOT and (under_way or not aborting):
             return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,24 +11,16 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from agents.wire import Wanted
 from scheduler.advisory import Advisory
 from scheduler.choice import Choice
 from scheduler.cli_common import Exit, fail, inventory_of, person, settings, store, the_rollout
 from scheduler.cli_forecast import rollout_forecast
-from scheduler.rollout import ENDED, Rollout, RolloutState
+from scheduler.cli_wishes import Reason, RolloutId, abort, approve, pause, resume
 from scheduler.store import Store
 from scheduler.text import plain
 
-START_WAIT_S = 0.8
-"""How long an acknowledgement waits for steps that are just being started."""
-
 app = typer.Typer(no_args_is_help=True, help="Start, watch, pause and end rollouts.")
 
-RolloutId = Annotated[
-    str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; the newest if left out.")
-]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the change.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -187,59 +178,8 @@ def status(
 
 
 app.command(name="forecast")(rollout_forecast)
-
-
-@app.command()
-def pause(rollout: RolloutId = None, reason: Reason = "") -> None:
-    """No new step from this moment; running ones end. Works without the controller."""
-    _want(rollout, Wanted.PAUSE, reason)
-
-
-@app.command()
-def resume(rollout: RolloutId = None, reason: Reason = "") -> None:
-    """Go on after a pause, or after a doubt that a person has looked into."""
-    _want(rollout, Wanted.RUN, reason)
-
-
-@app.command()
-def abort(rollout: RolloutId = None, reason: Reason = "") -> None:
-    """No new step, for good; running ones end, and closed hosts are opened again."""
-    _want(rollout, Wanted.ABORT, reason)
-
-
-def _want(rollout: str | None, wanted: Wanted, reason: str) -> None:
-    with store() as held:
-        head = held.head(the_rollout(held, rollout))
-        _refuse(head, wanted, held.control(head.id).get("wanted"))
-        if not held.want(head.id, wanted, person(), reason, datetime.now(UTC)):
-            fail(Exit.REFUSED, f"rollout {head.id} is being aborted: it cannot be resumed")
-        if wanted is not Wanted.RUN:
-            _let_starts_end(held, head.id)
-    said = {
-        Wanted.PAUSE: "paused: no new step starts from now on; running ones end",
-        Wanted.RUN: "resumed",
-        Wanted.ABORT: "aborted: no new step starts; closed hosts open when running ones have ended",
-    }
-    typer.echo(f"rollout {head.id} {said[wanted]}")
-
-
-def _let_starts_end(held: Store, rollout_id: str) -> None:
-    """A step that was claimed a moment before may still be starting: acknowledge after it has."""
-    end_s = time.monotonic() + START_WAIT_S
-    while (starting := held.being_started(rollout_id)) and time.monotonic() < end_s:
-        time.sleep(0.02)
-    if starting:
-        typer.echo(f"{starting} steps that were allowed a moment before may still be starting")
-
-
-def _refuse(head: Rollout, wanted: Wanted, now_wanted: str | None) -> None:
-    if head.state in ENDED:
-        fail(Exit.REFUSED, f"rollout {head.id} has ended ({head.state}): nothing to {wanted}")
-    if wanted is Wanted.PAUSE and now_wanted == Wanted.PAUSE:
-        fail(Exit.REFUSED, f"rollout {head.id} is {head.state} already")
-    waiting = (RolloutState.PAUSED, RolloutState.STOPPED)
-    if wanted is Wanted.RUN and now_wanted == Wanted.RUN and head.state not in waiting:
-        fail(Exit.REFUSED, f"rollout {head.id} is {head.state}: there is nothing to resume")
+for command in (pause, resume, abort, approve):
+    app.command()(command)
 
 
 @app.command()

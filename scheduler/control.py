@@ -41,10 +41,12 @@ from scheduler.handout import order_of
 from scheduler.inventory import Inventory
 from scheduler.limits import Limits
 from scheduler.looks import Looks
+from scheduler.part_wants import untaken
 from scheduler.planned import Planned
 from scheduler.rollout import ENDED, RolloutState, Step, StepState, attempt_id
 from scheduler.store import Conflict, Store
 from scheduler.verdicts import verdict_of
+from scheduler.wave_gates import BACK
 
 Plan = Callable[[Sequence[Report], Inventory, Scope, datetime], tuple[Planned, bytes]]
 Log = Callable[[str], None]
@@ -144,11 +146,12 @@ class Controller:
         control = self.parts.store.control(book.rollout.id)
         wanted = Wanted(control.get("wanted", Wanted.PAUSE))
         epoch = int(control.get("epoch", book.rollout.epoch))
-        if wanted is book.rollout.wanted and epoch == book.rollout.epoch:
-            return
-        by, reason = control.get("by", "nobody"), control.get("reason", "")
-        keeps = tuple(self._keeps(book))
-        self._feed(book, Wants(self.parts.clock.now(), wanted, epoch, by, reason, keeps))
+        if wanted is not book.rollout.wanted or epoch != book.rollout.epoch:
+            by, reason = control.get("by", "nobody"), control.get("reason", "")
+            keeps = tuple(self._keeps(book))
+            self._feed(book, Wants(self.parts.clock.now(), wanted, epoch, by, reason, keeps))
+        for event in untaken(book, control, self.parts.clock.now()):
+            self._feed(book, event)
 
     def _follow(self, book: Book, step: Step) -> None:
         """Bring one step that is under way up to date with what its hosts show."""
@@ -213,7 +216,8 @@ class Controller:
             self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
 
     def _plan_again(self, book: Book) -> None:
-        hosts = tuple(sorted(book.hosts))
+        # Nothing is to be done with a host that was left out: the planner does not see it.
+        hosts = tuple(name for name in sorted(book.hosts) if not book.hosts[name].left_out)
         reports = self.looks.fresh("plan", hosts)
         if reports is None:
             if self.looks.age_s("plan") > self.parts.limits.settle_limit_s:
@@ -265,4 +269,10 @@ def scope_of(book: Book, inventory: Inventory) -> Scope:
 
 
 def _canary_done(book: Book) -> bool:
-    return any(host.wave == 1 and host.reboots for host in book.hosts.values())
+    """Whether the first wave of any plan so far is back, and with it a host that was rebooted."""
+    first = {wave.generation: wave for _, wave in sorted(book.waves.items(), reverse=True)}
+    hosts = [[book.hosts[name] for name in wave.hosts] for wave in first.values()]
+    return any(
+        any(host.reboots for host in wave) and all(host.state in BACK for host in wave)
+        for wave in hosts
+    )

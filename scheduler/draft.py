@@ -22,6 +22,7 @@ from scheduler.rollout import (
     Step,
     StepState,
 )
+from scheduler.waves import WaveRecord
 
 
 class NotAllowed(Exception):
@@ -37,6 +38,7 @@ class Draft:
         self.steps: dict[str, Step] = {}
         self.hosts: dict[str, HostRecord] = {}
         self.guests: dict[str, GuestRecord] = {}
+        self.waves: dict[int, WaveRecord] = {}
         self._rollout: Rollout | None = None
         self._happenings: list[Happening] = []
         self._orders: list[Order] = []
@@ -59,6 +61,17 @@ class Draft:
     def host(self, name: str) -> HostRecord:
         """A host's record as it will be."""
         return self.hosts.get(name) or self.book.hosts[name]
+
+    def wave(self, number: int) -> WaveRecord | None:
+        """A wave's record as it will be; None in a rollout that began without such records."""
+        return self.waves.get(number) or self.book.waves.get(number)
+
+    def put_wave(self, wave: WaveRecord, **updates: Any) -> WaveRecord:
+        """Change a wave's record, or begin one."""
+        after = wave.model_copy(update=updates)
+        if after != self.wave(wave.number):
+            self.waves[wave.number] = after
+        return after
 
     def put_step(self, step: Step, state: StepState | None = None, **updates: Any) -> Step:
         """Change a step; a new state has to be one that may follow (`STEP_NEXT`)."""
@@ -122,6 +135,7 @@ class Draft:
             steps=self.steps,
             hosts=self.hosts,
             guests=self.guests,
+            waves=self.waves,
             happenings=tuple(self._happenings),
             orders=tuple(self._orders),
             drops=tuple(self._drops),

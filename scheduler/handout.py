@@ -15,6 +15,7 @@ from scheduler.gate import Answer, Blame, Gate, Sight, check
 from scheduler.limits import Limits
 from scheduler.livepatching import gave_up, not_yet, patched, patched_at_once
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
+from scheduler.withheld import withheld
 
 
 @dataclass
@@ -55,7 +56,13 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
     """Order every step that may start; say why where a gate holds one."""
     load = load_of(draft)
     for step in draft.book.startable():
-        if not _may_be_considered(draft, step) or _over_limit(draft, step, load):
+        if not _may_be_considered(draft, step):
+            continue
+        if withheld(draft, step):
+            if step.held_since is not None:  # the gates are asked anew when it may start
+                draft.put_step(step, held_since=None, reason="")
+            continue
+        if _over_limit(draft, step, load):
             continue
         if step.kind is Kind.START and not draft.guest(step.guest or "", step.host).down:
             moot(draft, step, f"{step.guest} was not shut down by this rollout")
@@ -198,6 +205,7 @@ def order_of(draft: Draft, step: Step, sight: Sight, limits: Limits) -> Order:
         "step_id": step.id,
         "epoch": draft.rollout.epoch,
         "kind": step.kind,
+        "wave": step.wave or None,
         "host": step.host,
         "guest": step.guest,
         "guest_uuid": guest.uuid if guest else None,

@@ -22,6 +22,7 @@ from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import plan_fleet
 from scheduler.rollout import Change, Happening, Rollout
 from scheduler.store import Store
+from scheduler.succession import waves_of
 
 POLL_S = 0.1
 
@@ -130,6 +131,7 @@ def begin(store: Store, drawn: Draw) -> Rollout:
         rollout=rollout,
         steps=all_steps(drawn.planned, rollout.generation, drawn.planned.fleet.policy.canary_hosts),
         hosts=hosts_of(drawn.planned),
+        waves=waves_of(drawn.planned.plan, rollout.generation),
         happenings=(started,),
     )
     store.create(rollout, drawn.planned, drawn.document, change)

@@ -176,7 +176,7 @@ def still_exposed(draft: Draft, sight: Sight) -> str:
     for name in sorted(draft.book.hosts):
         host = draft.host(name)
         report = sight.report(name)
-        if host.state is HostState.BLOCKED or isinstance(report, str):
+        if host.state is HostState.BLOCKED or host.left_out or isinstance(report, str):
             continue
         choice = choice_now(rollout, host, report)
         if choice.in_scope:

@@ -22,6 +22,7 @@ from scheduler.rollout import (
     Step,
     StepState,
 )
+from scheduler.succession import succeed, waves_of
 
 
 @dataclass(frozen=True)
@@ -48,24 +49,26 @@ class Request:
     livepatch: bool = False
 
 
-def all_steps(planned: Planned, generation: int, canaries: int) -> dict[str, Step]:
+def all_steps(
+    planned: Planned, generation: int, canaries: int, waves_before: int = 0
+) -> dict[str, Step]:
     """The plan's steps, and those of live patches, of which so many hosts go first."""
     patches = patch_steps(planned.choices, generation, canaries)
-    return steps_of(planned.plan, generation) | patches
+    return steps_of(planned.plan, generation, waves_before) | patches
 
 
-def steps_of(plan: Plan, generation: int) -> dict[str, Step]:
+def steps_of(plan: Plan, generation: int, waves_before: int = 0) -> dict[str, Step]:
     """The plan's steps as records; ids carry the generation, so that none comes twice."""
     ids = {step.id: f"g{generation}-{number}" for number, step in enumerate(plan.steps, 1)}
-    return {ids[step.id]: _step(step, ids, generation) for step in plan.steps}
+    return {ids[step.id]: _step(step, ids, generation, waves_before) for step in plan.steps}
 
 
-def _step(step: PlanStep, ids: Mapping[str, str], generation: int) -> Step:
+def _step(step: PlanStep, ids: Mapping[str, str], generation: int, waves_before: int) -> Step:
     return Step(
         id=ids[step.id],
         generation=generation,
         kind=Kind(step.kind.value),
-        wave=step.wave,
+        wave=step.wave + waves_before,
         needs=tuple(ids[need] for need in step.needs),
         host=step.source or step.host or "",
         guest=step.guest,
@@ -75,9 +78,9 @@ def _step(step: PlanStep, ids: Mapping[str, str], generation: int) -> Step:
     )
 
 
-def hosts_of(planned: Planned) -> dict[str, HostRecord]:
+def hosts_of(planned: Planned, waves_before: int = 0) -> dict[str, HostRecord]:
     """The fleet's hosts as records, each with its wave, or with why it is blocked."""
-    waves = {name: wave.number for wave in planned.plan.waves for name in wave.hosts}
+    waves = {name: wave.number + waves_before for wave in planned.plan.waves for name in wave.hosts}
     blocked = blocked_reasons(planned.plan)
     return {
         host.name: HostRecord(
@@ -148,15 +151,17 @@ def new_rollout(request: Request, planned: Planned) -> Rollout:
 
 
 def take_over(draft: Draft, planned: Planned) -> None:
-    """Put a new plan in the place of what is left of the old one."""
+    """Put a new plan in the place of what is left of the old one; its waves get new numbers."""
     generation = draft.rollout.generation + 1
+    waves_before = max(draft.book.waves, default=0)
     for step in _left(draft):
         draft.put_step(step, StepState.SKIPPED, reason=step.reason or "planned anew")
     patched = any(h.choice and h.choice.payloads and h.boot_id for h in draft.book.hosts.values())
     canaries = 0 if patched else planned.fleet.policy.canary_hosts
-    for step in all_steps(planned, generation, canaries).values():
+    for step in all_steps(planned, generation, canaries, waves_before).values():
         draft.add_step(step)
-    for name, record in hosts_of(planned).items():
+    succeed(draft, waves_of(planned.plan, generation, waves_before))
+    for name, record in hosts_of(planned, waves_before).items():
         _take_over_host(draft, name, record)
     replans = draft.rollout.replans + 1
     draft.put_rollout(RolloutState.RUNNING, generation=generation, replans=replans, hold=None)

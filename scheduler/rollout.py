@@ -15,6 +15,8 @@ from agents.wire import Kind, MendAction, Order, Wanted
 from scheduler.advisory import Advisory
 from scheduler.choice import Choice
 from scheduler.frozen import Frozen
+from scheduler.waves import Hold as Hold
+from scheduler.waves import PartWish, WaveRecord
 
 
 class RolloutState(StrEnum):
@@ -91,14 +93,6 @@ STEP_NEXT: dict[StepState, frozenset[StepState]] = {
     StepState.SKIPPED: frozenset(),
 }
 UNDER_WAY = frozenset({StepState.ORDERED, StepState.RUNNING, StepState.SETTLING, StepState.MENDING})
-
-
-class Hold(Frozen):
-    """What keeps something from going on, since when, and who or what said so."""
-
-    reason: str
-    since: datetime
-    by: str
 
 
 class Outlook(Frozen):
@@ -199,7 +193,7 @@ class HostState(StrEnum):
     REBOOTING = "rebooting"  # the reboot was ordered
     FIXED = "fixed"  # back, on an expected build, used again; or live-patched
     BLOCKED = "blocked"  # cannot be emptied; `reason` says why
-    OPENED = "opened"  # was closed, then opened again by an abort
+    OPENED = "opened"  # left out by an abort, of the rollout or of the host: open again
     UNAFFECTED = "unaffected"  # needs no reboot
 
 
@@ -232,6 +226,15 @@ class HostRecord(Frozen):
     before: Shown | None = None  # its reboot
     after: Shown | None = None
     lacking: tuple[str, ...] = ()  # what it came back without
+    wish: PartWish | None = None  # the last one that was taken up
+    left_out: Hold | None = None  # the rollout goes on without it
+
+    @property
+    def paused(self) -> Hold | None:
+        """The pause of a person, if there is one."""
+        if self.wish is None or self.wish.wanted is not Wanted.PAUSE:
+            return None
+        return self.wish.hold(f"{self.name} is paused")
 
 
 class GuestRecord(Frozen):
@@ -273,6 +276,7 @@ class Change:
     steps: dict[str, Step] = field(default_factory=dict)
     hosts: dict[str, HostRecord] = field(default_factory=dict)
     guests: dict[str, GuestRecord] = field(default_factory=dict)
+    waves: dict[int, WaveRecord] = field(default_factory=dict)
     happenings: tuple[Happening, ...] = ()
     orders: tuple[Order, ...] = ()  # written with the records, sent to RQ after that
     drops: tuple[tuple[str, str], ...] = ()  # (host, attempt id): orders that have had their day
@@ -280,15 +284,8 @@ class Change:
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(
-            self.rollout
-            or self.steps
-            or self.hosts
-            or self.guests
-            or self.happenings
-            or self.drops
-            or self.notices
-        )
+        records = self.steps or self.hosts or self.guests or self.waves
+        return bool(self.rollout or records or self.happenings or self.drops or self.notices)
 
 
 def attempt_id(rollout_id: str, step_id: str, attempt: int) -> str:

@@ -5,7 +5,7 @@
 | `xr:rollouts` | sorted set: rollout id by time of creation |
 | `xr:rollout:ID` | the head, JSON |
 | `xr:rollout:ID:version` | its version, and who wrote it last: `VERSION WRITER` |
-| `xr:rollout:ID:steps`, `:hosts`, `:guests` | hashes: name -> record, JSON |
+| `xr:rollout:ID:steps`, `:hosts`, `:guests`, `:waves` | hashes: name -> record, JSON |
 | `xr:rollout:ID:events` | stream of happenings |
 | `xr:rollout:ID:fleet:G`, `:plan:G` | the documents of plan generation G |
 | `xr:control:ID` | what people want (`agents.keys.keys.control`); hosts obey it at once |
@@ -16,10 +16,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import cast
 
 import redis
 from pydantic import BaseModel
@@ -27,61 +26,13 @@ from pydantic import BaseModel
 from agents.keys import SETTLED, keys
 from agents.wire import Wanted
 from planner.plan import plan_json
-from scheduler import notice
 from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.planned import Planned
 from scheduler.rollout import Change, GuestRecord, Happening, HostRecord, Rollout, Step
-
-SAVE_LUA = """
--- KEYS[1]: the rollout's prefix.  ARGV[1]: the change as JSON, ARGV[2]: expected version,
--- ARGV[3]: writer.  All or nothing; a repeated call after a lost reply is taken as the first.
-local base = KEYS[1]
-local now = redis.call('GET', base .. ':version') or '0 -'
-local mine = tostring(tonumber(ARGV[2]) + 1) .. ' ' .. ARGV[3]
-if now == mine then return 'again' end
-if string.match(now, '^%d+') ~= ARGV[2] then return 'conflict' end
-local change = cjson.decode(ARGV[1])
-redis.call('SET', base, change.head)
-redis.call('SET', base .. ':version', mine)
-for table_name, records in pairs(change.tables) do
-  for name, record in pairs(records) do
-    redis.call('HSET', base .. ':' .. table_name, name, record)
-  end
-end
-for _, order in ipairs(change.orders) do redis.call('HSET', order[1], order[2], order[3]) end
-for _, drop in ipairs(change.drops) do
-  redis.call('HDEL', drop[1], drop[3])
-  redis.call('HDEL', drop[2], drop[3])
-end
-for _, line in ipairs(change.happenings) do
-  redis.call('XADD', base .. ':events', 'MAXLEN', '~', '200000', '*', 'h', line)
-end
-if change.wanted then redis.call('HSET', change.wanted[1], 'wanted', change.wanted[2],
-  'by', 'xenroll', 'reason', change.wanted[3], 'at', change.wanted[4]) end
-return 'saved'
-"""
-
-WANT_LUA = """
--- KEYS: control.  ARGV: wanted, by, reason, time.  What a person wants; hosts obey at once.
-if redis.call('HGET', KEYS[1], 'wanted') == 'abort' then return 'aborted' end
-redis.call('HSET', KEYS[1], 'wanted', ARGV[1], 'by', ARGV[2], 'reason', ARGV[3], 'at', ARGV[4])
-if ARGV[1] == 'abort' then redis.call('HINCRBY', KEYS[1], 'epoch', 1) end
-return 'ok'
-"""
-
-OWN_LUA = """
--- KEYS: owner hash.  ARGV: rollout, then hosts.  All the hosts, or none and who has the first.
-for i = 2, #ARGV do
-  local owner = redis.call('HGET', KEYS[1], ARGV[i])
-  local alive = owner and redis.call('EXISTS', 'xr:rollout:' .. owner) == 1
-  if alive and owner ~= ARGV[1] then return {ARGV[i], owner} end
-end
-for i = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[i], ARGV[1]) end
-return {}
-"""
-
-Record = TypeVar("Record", bound=BaseModel)
+from scheduler.store_records import known_records, payload, records, text
+from scheduler.store_scripts import OWN_LUA, SAVE_LUA, WANT_LUA, WISH_LUA
+from scheduler.waves import PartWish, WaveRecord
 
 
 class Conflict(Exception):
@@ -108,6 +59,7 @@ class Store:
         self.writer = writer
         self._save = client.register_script(SAVE_LUA)
         self._want = client.register_script(WANT_LUA)
+        self._wish = client.register_script(WISH_LUA)
         self._own = client.register_script(OWN_LUA)
 
     def create(self, rollout: Rollout, planned: Planned, document: bytes, change: Change) -> None:
@@ -137,9 +89,9 @@ class Store:
         Raises Conflict when somebody else wrote in between.
         """
         head = (change.rollout or before).model_copy(update={"version": before.version + 1})
-        payload = _payload(head, change, wanted)
-        answer = self._save(keys=[_base(head.id)], args=[payload, before.version, self.writer])
-        if _text(answer) == "conflict":
+        whole = payload(head, change, wanted)
+        answer = self._save(keys=[_base(head.id)], args=[whole, before.version, self.writer])
+        if text(answer) == "conflict":
             raise Conflict(head.id)
         return head
 
@@ -152,16 +104,17 @@ class Store:
         base = _base(rollout_id)
         with self.client.pipeline(transaction=True) as pipe:
             pipe.get(base)
-            for table in ("steps", "hosts", "guests"):
+            for table in ("steps", "hosts", "guests", "waves"):
                 pipe.hvals(f"{base}:{table}")
-            head, steps, hosts, guests = pipe.execute()
+            head, steps, hosts, guests, waves = pipe.execute()
         if head is None:
             raise NoRollout(rollout_id)
         return Book(
             Rollout.model_validate_json(head),
-            {step.id: step for step in _known_records(Step, steps, parsed)},
-            {host.name: host for host in _known_records(HostRecord, hosts, parsed)},
-            {guest.name: guest for guest in _known_records(GuestRecord, guests, parsed)},
+            {step.id: step for step in known_records(Step, steps, parsed)},
+            {host.name: host for host in known_records(HostRecord, hosts, parsed)},
+            {guest.name: guest for guest in known_records(GuestRecord, guests, parsed)},
+            {wave.number: wave for wave in known_records(WaveRecord, waves, parsed)},
         )
 
     def head(self, rollout_id: str) -> Rollout:
@@ -174,32 +127,42 @@ class Store:
     def ids(self) -> list[str]:
         """Every rollout's id, the newest last."""
         names = cast("list[bytes]", self.client.zrange("xr:rollouts", 0, -1))
-        return [_text(name) for name in names]
+        return [text(name) for name in names]
 
     def want(self, rollout_id: str, wanted: Wanted, by: str, reason: str, at: datetime) -> bool:
         """Tell hosts and controller what a person wants. False when it is aborted already."""
         answer = self._want(
             keys=[keys.control(rollout_id)], args=[str(wanted), by, reason, at.isoformat()]
         )
-        return _text(answer) == "ok"
+        return text(answer) == "ok"
 
-    def being_started(self, rollout_id: str) -> int:
-        """Attempts that a host has claimed and does not yet know the start of."""
+    def wish(self, rollout_id: str, part: str, wish: PartWish) -> str:
+        """Tell hosts and controller what a person wants of `wave:N` or `host:NAME`.
+
+        Returns `ok`; `aborted` when the rollout, `part aborted` when the part is aborted already.
+        """
+        args = [part, wish.model_dump_json()]
+        return text(self._wish(keys=[keys.control(rollout_id)], args=args))
+
+    def approve(self, rollout_id: str, wave: int, approval: str) -> None:
+        """Keep a person's word (JSON of a Hold) that a wave may go on; the controller takes it."""
+        self.client.hset(keys.control(rollout_id), f"approve:{wave}", approval)
+
+    def being_started(self, rollout_id: str) -> set[str]:
+        """Attempts that a host has claimed and does not yet know the start of, by their ids."""
         hosts = [name for name, owner in self.owners().items() if owner == rollout_id]
         with self.client.pipeline(transaction=False) as pipe:
             for host in hosts:
                 pipe.hgetall(keys.claims(host))
             answers = cast("list[dict[bytes, bytes]]", pipe.execute())
-        prefix = f"{rollout_id}-"
-        claims = [pair for answer in answers for pair in answer.items()]
-        return sum(
-            _text(name).startswith(prefix) and _text(value) != SETTLED for name, value in claims
-        )
+        claims = [(text(n), text(v)) for answer in answers for n, v in answer.items()]
+        mine = [(name, value) for name, value in claims if name.startswith(f"{rollout_id}-")]
+        return {name for name, value in mine if value != SETTLED}
 
     def control(self, rollout_id: str) -> dict[str, str]:
-        """The control record: `wanted`, `epoch`, `by`, `reason`, `at`."""
+        """The control record: `wanted`, `epoch`, `by`, `reason`, `at`, and wishes for parts."""
         raw = cast("dict[bytes, bytes]", self.client.hgetall(keys.control(rollout_id)))
-        return {_text(name): _text(value) for name, value in raw.items()}
+        return {text(name): text(value) for name, value in raw.items()}
 
     def inventory(self) -> bytes | None:
         """The document that was applied last, or None."""
@@ -212,7 +175,7 @@ class Store:
     def advisories(self) -> dict[str, Advisory]:
         """Every advisory by its id."""
         raw = cast("list[bytes]", self.client.hvals("xr:advisories"))
-        return {advisory.id: advisory for advisory in _records(Advisory, raw)}
+        return {advisory.id: advisory for advisory in records(Advisory, raw)}
 
     def put_advisory(self, advisory: Advisory) -> None:
         """Keep an advisory, or replace it."""
@@ -236,59 +199,16 @@ class Store:
         """Take hosts for a rollout, all or none. Raises Taken."""
         answer = cast("list[bytes]", self._own(keys=["xr:owner"], args=[rollout_id, *hosts]))
         if answer:
-            host, owner = (_text(part) for part in answer)
+            host, owner = (text(part) for part in answer)
             raise Taken(f"host {host} belongs to rollout {owner}, which has not ended")
 
     def owners(self) -> dict[str, str]:
         """Which rollout may touch which host."""
         raw = cast("dict[bytes, bytes]", self.client.hgetall("xr:owner"))
-        return {_text(host): _text(owner) for host, owner in raw.items()}
+        return {text(host): text(owner) for host, owner in raw.items()}
 
     def disown(self, rollout_id: str) -> None:
         """Give the hosts of an ended rollout free."""
         mine = [name for name, owner in self.owners().items() if owner == rollout_id]
         if mine:
             self.client.hdel("xr:owner", *mine)
-
-
-def _records(model: type[Record], raw: Iterable[bytes]) -> list[Record]:
-    return [model.model_validate_json(value) for value in raw]
-
-
-def _known_records(
-    model: type[Record], raw: Iterable[bytes], parsed: dict[bytes, BaseModel]
-) -> list[Record]:
-    """As `_records`; what was parsed before is taken from there, and what is gone forgotten."""
-    found = {value: parsed.get(value) or model.model_validate_json(value) for value in raw}
-    for value in [value for value, one in parsed.items() if isinstance(one, model)]:
-        if value not in found:
-            del parsed[value]
-    parsed.update(found)
-    return cast("list[Record]", list(found.values()))
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _payload(head: Rollout, change: Change, wanted: Wanted | None) -> str:
-    tables: dict[str, dict[str, str]] = {
-        "steps": {name: step.model_dump_json() for name, step in change.steps.items()},
-        "hosts": {name: host.model_dump_json() for name, host in change.hosts.items()},
-        "guests": {name: guest.model_dump_json() for name, guest in change.guests.items()},
-    }
-    given, over = notice.rows(change)
-    orders = [[keys.orders(o.host), o.attempt_id, o.model_dump_json()] for o in change.orders]
-    drops = [[keys.orders(host), keys.claims(host), name] for host, name in change.drops]
-    payload: dict[str, object] = {
-        "head": head.model_dump_json(),
-        "tables": {name: records for name, records in tables.items() if records},
-        "orders": orders + given,
-        "drops": drops + over,
-        "happenings": [line.model_dump_json() for line in change.happenings],
-    }
-    if wanted is not None:
-        hold = head.hold
-        reason, at = (hold.reason, hold.since.isoformat()) if hold else ("", "")
-        payload["wanted"] = [keys.control(head.id), str(wanted), reason, at]
-    return json.dumps(payload)

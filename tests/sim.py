@@ -42,10 +42,13 @@ from scheduler.control import scope_of
 from scheduler.fleet_view import FleetDoubt
 from scheduler.inventory import GuestEntry, HostEntry, Inventory
 from scheduler.limits import Limits
+from scheduler.part_wants import untaken
 from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import plan_fleet
 from scheduler.rollout import ENDED, Happening, RolloutState, StepState
+from scheduler.succession import waves_of
 from scheduler.verdicts import verdict_of
+from scheduler.waves import Hold, PartWish
 
 OLD, NEW = "0" * 40, "f" * 40
 START = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
@@ -123,6 +126,7 @@ class Sim:
         self.inventory = _inventory(fleet, consents)
         self.wanted = Wanted.RUN
         self.epoch = 1
+        self.control: dict[str, str] = {}  # wishes for waves and hosts, approvals
         self.ordered: list[tuple[datetime, Order]] = []
         self.started: dict[str, int] = {}
         self.happenings: list[Happening] = []
@@ -154,7 +158,7 @@ class Sim:
         )
         rollout = new_rollout(request, planned)
         steps = all_steps(planned, 1, self.fleet.policy.canary_hosts)
-        return Book(rollout, steps, hosts_of(planned), {})
+        return Book(rollout, steps, hosts_of(planned), {}, waves_of(planned.plan, 1))
 
     # What the controller sees (scheduler.gate.Sight).
 
@@ -207,6 +211,8 @@ class Sim:
         self.go_on_to(self.now)
         if (self.wanted, self.epoch) != (self.book.rollout.wanted, self.book.rollout.epoch):
             self.feed(Wants(self.now, self.wanted, self.epoch, "on-call", "asked", self.keeps))
+        for event in untaken(self.book, self.control, self.now):
+            self.feed(event)
         for step in self.book.running():
             self._follow(step.id)
         self.feed(Tick(self.now, self))
@@ -228,6 +234,16 @@ class Sim:
         self.wanted = wanted
         if wanted is Wanted.ABORT:
             self.epoch += 1
+
+    def want_part(self, part: str, wanted: Wanted, reason: str = "asked") -> None:
+        """A person speaks of `wave:N` or `host:NAME`."""
+        wish = PartWish(wanted=wanted, by="on-call", reason=reason, at=self.now)
+        self.control[part] = wish.model_dump_json()
+
+    def approve(self, wave: int, reason: str = "looks good") -> None:
+        """A person lets a wave go on."""
+        approval = Hold(reason=reason, since=self.now, by="on-call")
+        self.control[f"approve:{wave}"] = approval.model_dump_json()
 
     def feed(self, event: Event) -> None:
         """One event through `advance`, and out to the hosts."""
@@ -261,7 +277,7 @@ class Sim:
                 self.feed(Settled(self.now, step_id, verdict))
 
     def _plan_again(self) -> None:
-        reports = [self.report_of(self.hosts[name]) for name in sorted(self.hosts)]
+        reports = [self.report_of(self.hosts[name]) for name in sorted(self._planned_for())]
         try:
             scope = scope_of(self.book, self.inventory)
             planned, _ = plan_fleet(reports, self.inventory, scope, self.now)
@@ -270,6 +286,10 @@ class Sim:
             return
         self.feed(Replanned(self.now, planned))
 
+    def _planned_for(self) -> list[str]:
+        records = self.book.hosts
+        return [name for name in self.hosts if name not in records or not records[name].left_out]
+
     # Playing the hosts.
 
     def _at(self, seconds: float, then: Callable[[], None]) -> None:
@@ -277,14 +297,19 @@ class Sim:
         heapq.heappush(self._future, (self.now + timedelta(seconds=seconds), self._number, then))
 
     def _take(self, order: Order) -> None:
-        allowed = self.wanted is Wanted.RUN or (
-            self.wanted is Wanted.ABORT and order.kind in (Kind.START, Kind.MEND)
-        )
-        if not allowed:
-            code = RefusalCode.PAUSED if self.wanted is Wanted.PAUSE else RefusalCode.ABORTED
+        brings_back = order.kind in (Kind.START, Kind.MEND)
+        allowed = self.wanted is Wanted.RUN or (self.wanted is Wanted.ABORT and brings_back)
+        parts = {self.wanted} | self._wishes(order)
+        if not allowed or Wanted.PAUSE in parts or (Wanted.ABORT in parts and not brings_back):
+            code = RefusalCode.PAUSED if Wanted.PAUSE in parts else RefusalCode.ABORTED
             self.say(order, AttemptState.REFUSED, refusal=code, reason=str(code))
             return
         self.start(order)
+
+    def _wishes(self, order: Order) -> set[Wanted]:
+        fields = [f"wave:{order.wave}", f"host:{order.host}", f"host:{order.destination}"]
+        found = [self.control[field] for field in fields if field in self.control]
+        return {PartWish.model_validate_json(raw).wanted for raw in found}
 
     def start(self, order: Order) -> None:
         """Begin an attempt; a second start of the same one is what must never happen."""
@@ -522,10 +547,10 @@ def _inventory(fleet: Fleet, consents: Sequence[str]) -> Inventory:
 
 def reread(book: Book) -> Book:
     """The book as a controller finds it that was killed and started again."""
-    kinds = (book.steps, book.hosts, book.guests)
-    steps, hosts, guests = (
+    kinds = (book.steps, book.hosts, book.guests, book.waves)
+    steps, hosts, guests, waves = (
         {name: type(r).model_validate_json(r.model_dump_json()) for name, r in kind.items()}
         for kind in kinds
     )
     rollout = type(book.rollout).model_validate_json(book.rollout.model_dump_json())
-    return Book(rollout, steps, hosts, guests)  # type: ignore[arg-type]
+    return Book(rollout, steps, hosts, guests, waves)  # type: ignore[arg-type]

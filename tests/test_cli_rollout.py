@@ -185,3 +185,32 @@ def test_the_status_of_a_rollout_shows_the_controllers_forecast(
     played.round(played.controller())
     found = json.loads(xenroll(redis_url, "rollout", "status", "--json").stdout)
     assert found["outlook"]["p50_at"] <= found["outlook"]["p90_at"]
+
+
+def test_a_wave_and_a_host_are_paused_resumed_aborted_and_approved(
+    played: RedisFleet, redis_url: str
+) -> None:
+    rollout = played.begin()
+    command = ["rollout", "pause", rollout.id, "--reason", "smoke"]
+    said(xenroll(redis_url, *command, "--wave", "1"), 0, "wave 1 paused: no new step starts")
+    said(xenroll(redis_url, *command, "--wave", "1"), 1, "wave 1 is paused already")
+    said(xenroll(redis_url, *command, "--host", "h1"), 0, "host h1 paused")
+    said(xenroll(redis_url, *command, "--wave", "7"), 2, "has no wave 7; there are 1")
+    said(xenroll(redis_url, *command, "--host", "h7"), 2, "has no host h7")
+    said(xenroll(redis_url, *command, "--host", "h1", "--wave", "1"), 2, "not both")
+    said(xenroll(redis_url, *command, "--wave", "0"), 2, "--wave")
+    wish = json.loads(played.store.control(rollout.id)["wave:1"])
+    assert (wish["wanted"], wish["reason"]) == ("pause", "smoke")
+    said(xenroll(redis_url, "rollout", "resume", "--wave", "1"), 0, "wave 1 resumed")
+    said(xenroll(redis_url, "rollout", "resume", "--wave", "1"), 1, "is not paused")
+    said(xenroll(redis_url, "rollout", "approve", "--wave", "1"), 0, "wave 1 is approved")
+    said(xenroll(redis_url, "rollout", "approve", "--wave", "7"), 2, "no wave 7")
+    said(xenroll(redis_url, "rollout", "approve"), 2, "--wave")
+    said(xenroll(redis_url, "rollout", "abort", "--host", "h1"), 0, "host h1 aborted")
+    said(xenroll(redis_url, "rollout", "resume", "--host", "h1"), 1, "cannot be taken back")
+    played.run(played.controller())
+    assert played.head().state is RolloutState.DONE
+    assert {h.name: h.state for h in played.store.book(rollout.id).hosts.values()} == {
+        "h0": "blocked",
+        "h1": "opened",
+    }

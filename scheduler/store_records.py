@@ -1,0 +1,60 @@
+"""Records as the bytes that are kept of them, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel
+
+from agents.keys import keys
+from agents.wire import Wanted
+from scheduler import notice
+from scheduler.rollout import Change, Rollout
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def records(model: type[Record], raw: Iterable[bytes]) -> list[Record]:
+    return [model.model_validate_json(value) for value in raw]
+
+
+def known_records(
+    model: type[Record], raw: Iterable[bytes], parsed: dict[bytes, BaseModel]
+) -> list[Record]:
+    """As `records`; what was parsed before is taken from there, and what is gone forgotten."""
+    found = {value: parsed.get(value) or model.model_validate_json(value) for value in raw}
+    for value in [value for value, one in parsed.items() if isinstance(one, model)]:
+        if value not in found:
+            del parsed[value]
+    parsed.update(found)
+    return cast("list[Record]", list(found.values()))
+
+
+def text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def payload(head: Rollout, change: Change, wanted: Wanted | None) -> str:
+    tables: dict[str, dict[str, str]] = {
+        "steps": {name: step.model_dump_json() for name, step in change.steps.items()},
+        "hosts": {name: host.model_dump_json() for name, host in change.hosts.items()},
+        "guests": {name: guest.model_dump_json() for name, guest in change.guests.items()},
+        "waves": {str(number): wave.model_dump_json() for number, wave in change.waves.items()},
+    }
+    given, over = notice.rows(change)
+    orders = [[keys.orders(o.host), o.attempt_id, o.model_dump_json()] for o in change.orders]
+    drops = [[keys.orders(host), keys.claims(host), name] for host, name in change.drops]
+    whole: dict[str, object] = {
+        "head": head.model_dump_json(),
+        "tables": {name: records for name, records in tables.items() if records},
+        "orders": orders + given,
+        "drops": drops + over,
+        "happenings": [line.model_dump_json() for line in change.happenings],
+    }
+    if wanted is not None:
+        hold = head.hold
+        reason, at = (hold.reason, hold.since.isoformat()) if hold else ("", "")
+        whole["wanted"] = [keys.control(head.id), str(wanted), reason, at]
+    return json.dumps(whole)

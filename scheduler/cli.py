@@ -50,6 +50,12 @@ def _notify(app: typer.Typer) -> None:
     app.add_typer(cli_notify.app, name="notify")
 
 
+def _report(app: typer.Typer) -> None:
+    from scheduler import cli_report
+
+    cli_report.register(app)
+
+
 def _service(app: typer.Typer) -> None:
     from scheduler import cli_service
 
@@ -66,6 +72,7 @@ PARTS: dict[str, Callable[[typer.Typer], None]] = {
     "inventory": _fleet,
     "controller": _controller,
     "notify": _notify,
+    "report": _report,
     "serve": _service,
     "token": _service,
 }

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from agents.wire import Kind, Wanted
-from scheduler.account import Account, account
 from scheduler.forecast import Forecast
 from scheduler.progress import Progress, WaveView
 from scheduler.rollout import GuestRecord, HostRecord, Rollout, Step, StepState
@@ -73,12 +72,6 @@ def exposure(rollout_id: Id, who: Viewer, parts: Parts) -> Curve:
 def rollout_forecast(rollout_id: Id, who: Viewer, parts: Parts) -> Forecast:
     """When it will have ended (p50 and p90), who misses the deadline, what would make it."""
     return parts.views.forecast(rollout_id)
-
-
-@router.get("/rollouts/{rollout_id}/report")
-def report(rollout_id: Id, who: Viewer, parts: Parts) -> Account:
-    """What it came to so far."""
-    return account(parts.views.rollout(rollout_id).book, parts.clock.now())
 
 
 @router.get("/rollouts/{rollout_id}/waves")

@@ -110,6 +110,7 @@ def make_app(service: Service) -> FastAPI:
         api_notify,
     ):
         app.include_router(part.router, prefix=API, responses=PROBLEMS)
+    app.include_router(report.api, prefix=API, responses=PROBLEMS)
     for part in (health, metrics, login, report, pages, page_act, page_notify):
         app.include_router(part.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))

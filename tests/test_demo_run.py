@@ -99,6 +99,7 @@ def test_a_run_that_is_ended_by_ctrl_c_leaves_nothing_and_is_gone_on_with(
     assert "did not answer the suspend request" in said  # the one that refuses
     assert "crashed" in said
     assert "WRONG" not in said
+    assert "<svg" in (state / "report.html").read_text()
     assert left_over(state) == []
 
 

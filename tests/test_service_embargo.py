@@ -91,6 +91,7 @@ def addresses() -> list[str]:
             found.append(re.sub(r"\{(\w+)\}", lambda m: filled[m[1]], text))
     pages = ["", "/live", "/grid", "/plan", "/report", "/report.md"]
     found += [f"/rollouts/{ROLLOUT}{part}" for part in pages]
+    found += [f"/api/v1/rollouts/{ROLLOUT}/report?format={form}" for form in ("md", "html")]
     return [
         *found,
         "/",

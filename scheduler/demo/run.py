@@ -243,6 +243,9 @@ def _close(stage: Stage, console: Console, rollout_id: str, memory: Memory, took
         f"{duration(view.makespan_lower_bound_s)}; here: {duration(took_s)} in all",
         highlight=False,
     )
+    page = stage.plot.places.state_dir / "report.html"
+    page.write_text(stage.xenroll("report", rollout_id, "--output", "html")[1] + "\n")
+    console.print(f"the same as a page with plots: {page}", soft_wrap=True, highlight=False)
     verdict: Verdict = judge(stage.plot.places.world, stage.plot.fleet, memory.trouble)
     for line in verdict.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

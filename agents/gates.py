@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agents.copies import (
@@ -51,6 +52,8 @@ class Sight:
     receiving: int = 0
     boot_starts: tuple[BootStart, ...] = ()
     stopped_here: frozenset[str] = frozenset()  # names of guests that this rollout shut down here
+    auto_links: tuple[tuple[str, Path], ...] = ()  # guests that would start at boot, their files
+    refuses_suspend: bool = False  # the guest's own kernel says so
 
 
 def busy(order: Order, sight: Sight) -> str | None:
@@ -100,6 +103,8 @@ def move(order: Order, sight: Sight, settings: Settings) -> str | None:
     first = leftover_of(order, sight) or runs(domain)
     if first or sight.config is None:
         return first or f"the configuration of {order.guest} cannot be read"
+    if sight.refuses_suspend:
+        return f"{order.guest} cannot be moved: its kernel says that it cannot suspend"
     for obstacle in obstacles(sight.config, domain, sight.virt_caps, sight.xen, settings):
         if _forbids_move(obstacle):
             return f"{order.guest} cannot be moved: {obstacle.text}"
@@ -135,17 +140,18 @@ def reboot(order: Order, sight: Sight, settings: Settings) -> str | None:
             return f"domain {domain.domid} {domain.name} ({domain.state}) is still here"
     if sight.receiving:
         return f"{sight.receiving} migrations to this host are under way"
-    return _boot_starts(sight)
+    return _boot_starts(order, sight)
 
 
-def _boot_starts(sight: Sight) -> str | None:
+def _boot_starts(order: Order, sight: Sight) -> str | None:
     for found in sight.boot_starts:
         if found.kind == "saved_image":
             return f"the saved image {found.text} would be restored at boot"
-        if found.kind == "autostart" and found.text not in sight.stopped_here:
+        expected = sight.stopped_here.union(order.moved_away)
+        if found.kind == "autostart" and found.text not in expected:
             return f"{found.text} would start by itself at boot, and may run elsewhere"
         if found.kind == "service" and found.text != "xendomains":
-            return f"the service {found.text} would start guests at boot"
+            return f"the service {found.text} would start guests at boot: mask it"
     return None
 
 

@@ -22,6 +22,9 @@ SHADOW_CAPS_SINCE = (4, 13)
 BALLOON_SLACK_MIB = 1
 """libxl lets a guest hold 1024 KiB more than its target (libxl_dom.c)."""
 
+DEFAULT_POOL = "Pool-0"
+"""The CPU pool that every host has."""
+
 HOST_DEVICES = {
     "usbdevs": "a USB device of the host",
     "usbctrls": "a USB controller",
@@ -113,8 +116,16 @@ def needs(config: Config, settings: Settings) -> tuple[str, ...]:
         bridge = nic.get("bridge")
         if bridge or str(nic.get("script", "vif-bridge")).endswith("vif-bridge"):
             tags.add(f"bridge:{bridge or settings.default_bridge}")
+    pool = config["c_info"].get("pool_name") or DEFAULT_POOL
+    if pool != DEFAULT_POOL:
+        tags.add(f"cpupool:{pool}")
     tags.update(filter(None, (storage_tag(d["pdev_path"], settings) for d in disks(config))))
     return tuple(sorted(tags))
+
+
+def cpu_levelled(config: Config) -> bool:
+    """Whether it was told to use fewer features than its host has (`cpuid=`)."""
+    return bool(config["b_info"].get("cpuid"))
 
 
 def guest_class(config: Config) -> str:

@@ -109,12 +109,26 @@ def _auto_links(settings: Settings) -> Iterator[BootStart]:
 
 def autostarted(settings: Settings) -> tuple[str, ...]:
     """What `xendomains` would start: names of guests, or of files that name none."""
+    return tuple(name for name, _ in auto_links(settings))
+
+
+def auto_links(settings: Settings) -> tuple[tuple[str, Path], ...]:
+    """What `xendomains` would start, each with its file."""
     base = settings.path(_defaults(settings, "XENDOMAINS_AUTO") or settings.auto_dir)
+    return tuple(_named(base))
+
+
+def put_aside(settings: Settings) -> tuple[str, ...]:
+    """Guests whose links an agent put aside here, as they run elsewhere."""
+    return tuple(name[:500] for name, _ in _named(settings.path(settings.aside_dir)))
+
+
+def _named(base: Path) -> Iterator[tuple[str, Path]]:
     if not base.is_dir():
-        return ()
-    paths = sorted(one for one in base.iterdir() if not one.name.startswith("."))
-    found = ((path.name, NAME_LINE.search(_small_text(path))) for path in paths)
-    return tuple(match["value"] if match else name for name, match in found)
+        return
+    for path in sorted(one for one in base.iterdir() if not one.name.startswith(".")):
+        match = NAME_LINE.search(_small_text(path))
+        yield (match["value"] if match else path.name), path
 
 
 def _saved_images(settings: Settings) -> Iterator[BootStart]:

@@ -16,9 +16,11 @@ from pydantic import ValidationError
 from agents import guest_facts, host_files, xl, xl_parse
 from agents.command import CommandError, Failed, Missing, run
 from agents.copies import INCOMING, MIGRATEDAWAY, NO_NAME, Condition, base_name, condition
+from agents.cpu import Cpu, cpu
 from agents.cpu_level import levels
 from agents.host_files import FileError, GuestConfig
 from agents.journal import Journal, JournalError
+from agents.payloads import Payloads
 from agents.settings import Settings
 from agents.wire import (
     Attempt,
@@ -68,6 +70,8 @@ class Looker:
         self.settings = settings
         self.journal = Journal(settings.state)
         self.memory = Remembered()
+        self.payloads = Payloads(settings)
+        self.pools: tuple[float, tuple[str, ...]] = (float("-inf"), ())
 
     def look(self, question: Question) -> Report:
         """Never raises for what the host shows."""
@@ -78,6 +82,8 @@ class Looker:
         info = _try(trouble, self._info, None)
         guests = _try(trouble, lambda: self._guests(question, domains, info), ())
         patches = _try(trouble, self._livepatches, None)
+        seen = _try(trouble, lambda: cpu(self.settings), Cpu())
+        pools = _try(trouble, lambda: self._pools(question.clock_s), ())
         return Report(
             host=self.settings.host,
             agent_version=VERSION,
@@ -89,6 +95,10 @@ class Looker:
             xen_version=info.xen_version if info else "",
             build_id=info.build_id if info else "",
             livepatches=patches or (),
+            payloads=_try(trouble, self.payloads.read, None),
+            cpu_vendor=seen.vendor,
+            cpu_signature=seen.signature,
+            microcode=seen.microcode,
             memory_total_mib=info.memory_total_mib if info else 0,
             memory_free_mib=info.memory_free_mib if info else 0,
             cpus=info.cpus if info else 0,
@@ -96,7 +106,8 @@ class Looker:
             guests=guests,
             leftovers=leftovers(domains),
             boot_starts=_try(trouble, lambda: host_files.boot_starts(self.settings), ()),
-            offers=_try(trouble, lambda: self._offers(info, patches is not None), ()),
+            put_aside=_try(trouble, lambda: host_files.put_aside(self.settings), ()),
+            offers=_try(trouble, lambda: self._offers(info, patches is not None, pools), ()),
             receiving=_try(trouble, lambda: host_files.receivers(self.settings), 0),
             attempts=attempts,
             trouble=tuple(text[:500] for text in trouble),
@@ -122,8 +133,19 @@ class Looker:
             return None
         return tuple(n for n, state in xl_parse.parse_livepatches(said) if state == "APPLIED")
 
-    def _offers(self, info: Info | None, can_patch: bool) -> tuple[str, ...]:
+    def _pools(self, clock_s: float) -> tuple[str, ...]:
+        """CPU pools beside the one that every host has; asked as seldom as configurations."""
+        if clock_s - self.pools[0] > self.settings.config_age_s:
+            rows = xl_parse.parse_cpupools(self._run(xl.list_cpupools(self.settings)))
+            names = tuple(row.name for row in rows if row.name != guest_facts.DEFAULT_POOL)
+            self.pools = (clock_s, names)
+        return self.pools[1]
+
+    def _offers(
+        self, info: Info | None, can_patch: bool, pools: tuple[str, ...]
+    ) -> tuple[str, ...]:
         found = {f"bridge:{name}" for name in host_files.bridges(self.settings)}
+        found.update(f"cpupool:{name}" for name in pools)
         found.update(host_files.storages(self.settings), self.settings.extra_offers)
         if can_patch:
             found.add("livepatch")
@@ -197,6 +219,7 @@ class Looker:
             obstacles=self._obstacles(config, domain, info),
             config_path=file.path if file else None,
             autostart=domain.name in autostarted,
+            cpu_levelled=guest_facts.cpu_levelled(config),
         )
 
     def _obstacles(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agents import gates, host_files, xl, xl_parse
-from agents.command import CommandError, run
+from agents.command import CommandError, Failed, Missing, run
 from agents.copies import MIGRATEDAWAY
 from agents.gates import GATES, Sight
 from agents.host_files import FileError
@@ -81,7 +81,19 @@ def _for_move(order: Order, sight: Sight, settings: Settings) -> Sight:
     if domain is None:
         return sight
     said = run(xl.list_configs(settings, domain.domid), settings.xl_timeout_s)
-    return replace(sight, config=xl_parse.parse_configs(said.stdout).get(domain.domid))
+    config = xl_parse.parse_configs(said.stdout).get(domain.domid)
+    return replace(sight, config=config, refuses_suspend=_refuses(settings, domain.domid))
+
+
+def _refuses(settings: Settings, domid: int) -> bool:
+    """The guest's kernel says that it cannot suspend; one that says nothing may be able to."""
+    if not settings.xenstore_read:
+        return False
+    try:
+        said = run(xl.feature_suspend(settings, domid), settings.xl_timeout_s).stdout
+    except (Missing, Failed):  # no such program, or no such node: not known
+        return False
+    return said.strip() == "0"
 
 
 def _for_mend(order: Order, sight: Sight, settings: Settings) -> Sight:
@@ -102,6 +114,7 @@ def _for_reboot(order: Order, sight: Sight, settings: Settings, journal: Journal
         receiving=host_files.receivers(settings),
         boot_starts=host_files.boot_starts(settings),
         stopped_here=journal.stopped_guests(order.rollout_id),
+        auto_links=host_files.auto_links(settings),
     )
 
 
@@ -128,7 +141,13 @@ def _start(order: Order, sight: Sight, settings: Settings) -> Work:
 
 
 def _reboot(order: Order, sight: Sight, settings: Settings) -> Work:
-    return Work((Command(settings.reboot_command),), linger_s=settings.reboot_linger_s)
+    """Links of guests that moved away are put aside first: they would start a second copy."""
+    aside = str(settings.path(settings.aside_dir))
+    links = [str(path) for name, path in sight.auto_links if name in order.moved_away]
+    moves = [Command(("/bin/mv", "-f", "--", link, f"{aside}/")) for link in links]
+    folder = [Command(("/bin/mkdir", "-p", "--", aside))] if moves else []
+    reboot = Command(settings.reboot_command)
+    return Work((*folder, *moves, reboot), linger_s=settings.reboot_linger_s)
 
 
 def _mend(order: Order, sight: Sight, settings: Settings) -> Work:

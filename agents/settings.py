@@ -56,6 +56,7 @@ class Settings(BaseModel):
     python: str | None = None  # for the step runner; default: the interpreter of the agent
 
     auto_dir: str = "/etc/xen/auto"
+    aside_dir: str = "/etc/xen/auto.away"  # where links of guests that moved away are put
     save_dir: str = "/var/lib/xen/save"
     xendomains_defaults: str = "/etc/default/xendomains"
     config_dirs: tuple[str, ...] = ("/etc/xen", "/etc/xen/auto")

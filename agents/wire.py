@@ -67,6 +67,7 @@ class Order(Wire):
     destination_address: Name | None = None  # what `xl migrate` is given as host
     boot_id: str | None = None  # reboot: the boot id that is to end
     build_ids: tuple[str, ...] = ()  # reboot: hypervisor builds that count as fixed
+    moved_away: tuple[Name, ...] = ()  # reboot: guests that other hosts show, not this one
     mend: MendAction | None = None
     domid: int | None = Field(default=None, ge=1)  # mend: the domain it was decided for
     payload: PayloadName | None = None  # live patch: its name; the file is NAME.livepatch
@@ -170,6 +171,7 @@ class GuestSeen(Wire):
     obstacles: tuple[Obstacle, ...] = ()
     config_path: str | None = None  # what `xl create` is given to start it again
     autostart: bool = False
+    cpu_levelled: bool = False  # it uses fewer CPU features than its host has
 
 
 class LeftoverKind(StrEnum):
@@ -226,6 +228,7 @@ class Report(Wire):
     guests: tuple[GuestSeen, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     boot_starts: tuple[BootStart, ...] = ()
+    put_aside: tuple[str, ...] = ()  # links that would have started guests that moved away
     offers: tuple[str, ...] = ()
     receiving: int = 0  # `xl migrate-receive` processes that live
     attempts: tuple[Attempt, ...] = ()

@@ -20,6 +20,11 @@ def list_configs(settings: Settings, domid: int | None = None) -> tuple[str, ...
     return (*settings.xl, "list", "-l", *(() if domid is None else (str(domid),)))
 
 
+def list_cpupools(settings: Settings) -> tuple[str, ...]:
+    """The host's CPU pools."""
+    return (*settings.xl, "cpupool-list")
+
+
 def migrate(settings: Settings, domid: int, address: str) -> tuple[str, ...]:
     """Live migration. By domid, since xl takes a name made of digits for one."""
     return (*settings.xl, "migrate", "-s", settings.transport, str(domid), address)

@@ -117,8 +117,11 @@ def parse_list(text: str) -> tuple[Domain, ...]:
     """`xl list -v`, Domain-0 included. Names may hold blanks, or be `(null)`."""
     rows = [_match(ROW, line, "xl list -v") for line in _rows(text, "xl list -v", "Name", "UUID")]
     domains = tuple(_domain(row) for row in rows)
-    if not any(domain.domid == 0 for domain in domains):
+    names = [domain.name for domain in domains if domain.domid == 0]
+    if not names:
         raise ParseError("xl list -v: Domain-0 is not in it")
+    if names[0] == "(null)":  # names come from xenstore
+        raise ParseError("xl list -v: Domain-0 has no name: xenstored does not answer")
     return domains
 
 

@@ -99,6 +99,7 @@ def host_show(name: str, as_json: AsJson = False) -> None:
         *(f"trouble: {line}" for line in report.trouble),
         *(f"left over: {x.name} ({x.kind}, domain {x.domid}, {x.state})" for x in report.leftovers),
         *(f"would start at boot: {start.kind}: {start.text}" for start in report.boot_starts),
+        *(f"put aside, would have started at boot: {name}" for name in report.put_aside),
         *(f"attempt {a.attempt_id}: {a.state} {a.reason}" for a in report.attempts),
         *(f"guest {g.name}: {_words(g)}" for g in report.guests),
     ]

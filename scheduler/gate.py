@@ -140,12 +140,30 @@ def _destination_refuses(
     missing = [need for need in guest.needs if need not in destination.offers]
     if missing:
         return f"{destination.host} does not offer {', '.join(missing)}, which {guest.name} needs"
+    wrong = _other_cpu(guest, source, destination)
+    if wrong:
+        return wrong
     if version(destination.xen) < version(source.xen):
         return f"{destination.host} runs Xen {destination.xen}, lower than {source.xen}"
     need_mib = guest.memory_mib + guest.overhead_mib
     free_mib = destination.memory_free_mib - promised_mib
     if free_mib < need_mib:
         return f"{destination.host} is {need_mib - free_mib} MiB short of room for {guest.name}"
+    return ""
+
+
+def _other_cpu(guest: GuestSeen, source: Report, destination: Report) -> str:
+    """A guest that knows its host's CPU can crash on, or be refused by, one that has less.
+
+    One that was levelled when it was created uses less than its host has; there `xl` decides.
+    """
+    vendors = {source.cpu_vendor, destination.cpu_vendor} - {""}
+    if len(vendors) > 1:
+        return f"{destination.host} has a CPU of {destination.cpu_vendor}, not {source.cpu_vendor}"
+    has = [one for one in source.offers if one.startswith("cpu:")]
+    lacks = [one for one in has if one not in destination.offers]
+    if lacks and not guest.cpu_levelled:
+        return f"{destination.host} does not have {', '.join(lacks)}, which {source.host} has"
     return ""
 
 
@@ -172,6 +190,16 @@ def _reboot(step: Step, report: Report) -> Gate:
     if report.receiving:
         return hold(f"{report.host} is still receiving a guest")
     return Gate(Answer.GO, source=report)
+
+
+def moved_away(sight: Sight, step: Step) -> tuple[str, ...]:
+    """Guests with an autostart link on a host, that other hosts show and this one does not."""
+    report = sight.report(step.host)
+    if isinstance(report, str):
+        return ()
+    links = [one.text for one in report.boot_starts if one.kind == "autostart"]
+    places = {name: sight.where(name) for name in links}
+    return tuple(sorted(n for n, hosts in places.items() if hosts and step.host not in hosts))
 
 
 def _restart(step: Step, report: Report) -> Gate:

@@ -11,7 +11,7 @@ from agents.wire import Kind, Order
 from scheduler import notice
 from scheduler.comeback import remember
 from scheduler.draft import Draft
-from scheduler.gate import Answer, Blame, Gate, Sight, check
+from scheduler.gate import Answer, Blame, Gate, Sight, check, moved_away
 from scheduler.limits import Limits
 from scheduler.livepatching import gave_up, not_yet, patched, patched_at_once
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
@@ -215,6 +215,7 @@ def order_of(draft: Draft, step: Step, sight: Sight, limits: Limits) -> Order:
         "boot_id": step.boot_id,
         "build_ids": draft.rollout.fixed_builds if step.kind is Kind.REBOOT else (),
         "mend": step.mend,
+        "moved_away": moved_away(sight, step) if step.kind is Kind.REBOOT else (),
         "domid": step.domid,
         "payload": step.payload,
         "payload_sha256": step.payload_sha256,

@@ -24,6 +24,11 @@ hw_caps                : 078bf3fd:c0982201:20100800:00000005:00000000:00000000:0
 """
 
 
+POOLS = """Name               CPUs   Sched     Active   Domain count
+Pool-0               8  credit2       y          1
+"""
+
+
 def table(domains: Iterable[Domain]) -> str:
     """These domains (and dom0) as `xl list -v` prints them."""
     heading = "Name  ID   Mem VCPUs\tState\tTime(s)   UUID   Reason-Code\tSecurity Label\n"
@@ -100,6 +105,7 @@ class Dom0:
         """What `xl` says; `change` is shell for every command that changes something."""
         (self.base / "info").write_text(INFO)
         (self.base / "list").write_text(table(domains))
+        (self.base / "pools").write_text(POOLS)
         entries = json.dumps([config(d) for d in domains])
         (self.base / "configs").write_text(entries if configs is None else configs)
         said = f'echo "$@" >> {self.base}/calls'
@@ -110,6 +116,7 @@ case "$1 $2" in
   "info "*) cat {self.base}/info;;
   "list -v") cat {self.base}/list;;
   "list -l") cat {self.base}/configs;;
+  "cpupool-list "*) cat {self.base}/pools;;
   *) {change or ":"};;
 esac""",
         )

@@ -11,6 +11,7 @@ import os
 import uuid as uuids
 
 from scheduler.standin import faults, lifecycle
+from scheduler.standin.boot_faults import strike
 from scheduler.standin.dom0 import start_ticks
 from scheduler.standin.microjson import dumps, loads
 from scheduler.standin.root import write_root
@@ -77,6 +78,7 @@ def finish_reboot(world: World, host: str) -> bool:
     kill_processes(world, host)
     with Change(world, host) as change:
         _boot(change.state, change.now, install=not wrong_build)
+        strike(world, host, change.state)
         change.note("boot", boot_id=change.state["boot_id"])
         state = change.state
     write_root(world, host, state)

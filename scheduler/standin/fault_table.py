@@ -73,6 +73,11 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "power-off": (HOST, "-", "loses its power now"),
     "no-return": (HOST, "-", "does not come back from its next reboot"),
     "wrong-build": (HOST, "-", "comes back from its next reboot with the old build"),
+    "boots-without-bridge": (HOST, "-", "its next boot brings no bridge up, until cleared"),
+    "boots-without-storage": (HOST, "-", "its next boot sees no disk, until cleared"),
+    "boots-without-xenstored": (HOST, "-", "no xenstored after its next boot, until cleared"),
+    "boots-with-old-microcode": (HOST, "-", "its next boot loads no microcode"),
+    "xenstored-dead": (HOST, "-", "xenstored does not answer: every xl command fails"),
     "livepatch-busy": (HOST, "-", "xen-livepatch: try again (exit 2)"),
     "livepatch-fails": (HOST, "-", "xen-livepatch: the action fails (exit 1)"),
 }
@@ -82,7 +87,7 @@ HOLD_POINTS = AT_THE_SOURCE + AT_THE_DESTINATION
 for _point in HOLD_POINTS:
     FAULTS[f"hold-{_point}"] = (GUEST, "-", f"a migration waits at `{_point}` until cleared")
 # What stays until it is cleared, whatever `count` says.
-LASTING = {"net-cut", *(f"hold-{point}" for point in HOLD_POINTS)}
+LASTING = {"net-cut", "xenstored-dead", *(f"hold-{point}" for point in HOLD_POINTS)}
 
 
 def inject(world: World, name: str, fault: str, count: int | None = 1, text: str = "") -> None:
@@ -109,9 +114,22 @@ def clear(world: World, name: str, fault: str | None = None) -> None:
     """Disarm one fault of a host or guest (of both, if they share the name), or all of them."""
     for scope in (HOST, GUEST):
         faults.clear(world, scope, name, fault)
+    if name in world.hosts():
+        _repair(world, name)
     hidden = f"{world.host_dir(name)}/bin/.xl-hidden"
     if fault in (None, "xl-missing") and os.path.exists(hidden):
         os.rename(hidden, f"{world.host_dir(name)}/bin/xl")
+
+
+def _repair(world: World, host: str) -> None:
+    """Bring back what a boot lost."""
+    from scheduler.standin.boot_faults import mend
+    from scheduler.standin.root import write_root
+
+    with Change(world, host) as change:
+        mend(world, host, change.state)
+        state = change.state
+    write_root(world, host, state)
 
 
 def host_of(world: World, guest: str) -> str | None:

@@ -64,6 +64,8 @@ class HostSpec:
     virt_caps: str = "pv hvm hap shadow gnttab-v1 gnttab-v2"
     """Without `shadow`, PV guests cannot be migrated away (as with Debian's own build)."""
     address: str | None = None
+    microcode: str = "0x5003604"
+    microcode_after_reboot: str | None = None
 
 
 def create_world(
@@ -167,6 +169,8 @@ def _cpu(spec: HostSpec) -> dict[str, object]:
         "cpu_mhz": "2445.426",
         "hw_caps": "078bf3fd:c0982201:20100800:00000005:00000000:00000000:00000000:00000000",
         "virt_caps": spec.virt_caps,
+        "microcode": spec.microcode,
+        "microcode_after_reboot": spec.microcode_after_reboot,
     }
 
 

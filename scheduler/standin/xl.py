@@ -60,7 +60,7 @@ COMMANDS: dict[str, tuple[str, str, str, dict[str, str], int]] = {
 }
 SINCE_4_20 = {"resume"}
 # Faults that strike whichever command comes (or the one that the fault's text names).
-WHOLE = ("xl-hang", "xl-garbage", "xl-fails")
+WHOLE = ("xl-hang", "xl-garbage", "xl-fails", "xenstored-dead")
 GARBAGE = '\x1b[2J\x00\x00Nam\xff\xfe {"domid": -1, [[\n0000 -- ?? \x07\n'
 NO_HYPERVISOR = (
     "xc: error: Could not obtain handle on privileged command interface (2 = No such file or"
@@ -69,6 +69,13 @@ NO_HYPERVISOR = (
     " directory\n"
     "cannot init xl context\n"
 )
+
+NO_XENSTORED = (
+    "libxl: error: libxl.c:108:libxl_ctx_alloc: cannot connect to xenstore: No such file or"
+    " directory\n"
+    "cannot init xl context\n"
+)
+SAYS = {"xl-fails": NO_HYPERVISOR, "xenstored-dead": NO_XENSTORED}
 
 
 def commands_of(dom0: Dom0) -> list[str]:
@@ -140,8 +147,8 @@ def _strike(dom0: Dom0, command: str) -> None:
         if fault == "xl-garbage":
             say(GARBAGE)
             raise Exit(0)
-        if fault == "xl-fails":
-            complain(NO_HYPERVISOR)
+        if fault in SAYS:
+            complain(SAYS[fault])
             raise Exit(1)
 
 

@@ -1,0 +1,173 @@
+"""Hosts that come back from their reboot and are not whole, in virtual time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agents.wire import Kind, Wanted
+from planner.fleet import Fleet
+from scheduler.advisory import Advisory
+from scheduler.limits import Limits
+from scheduler.rollout import HostState, RolloutState, StepState
+from tests.make import fleet, guest, host
+from tests.sim import NEW, Sim
+
+OFFERS = ("bridge:br0", "cpupool:fast", "livepatch", "storage:san")
+
+
+def small_fleet() -> Fleet:
+    hosts = [host(f"h{n}", gib=16, offers=OFFERS) for n in range(4)]
+    needs = ["bridge:br0", "storage:san"]
+    guests = [guest(f"g{n}", f"h{n % 4}", gib=2, needs=needs) for n in range(8)]
+    return fleet(hosts, guests, canary_hosts=1, gates="canary")
+
+
+def without(*tags: str) -> dict[str, object]:
+    return {"offers": tuple(one for one in OFFERS if one not in tags)}
+
+
+def rolled(**sim: Any) -> Sim:
+    made = Sim(small_fleet(), **sim)
+    made.run()
+    return made
+
+
+def running(sim: Sim) -> Counter[str]:
+    return Counter(name for h in sim.hosts.values() for name in h.domains)
+
+
+def resumed(sim: Sim) -> None:
+    sim.round()
+    sim.want(Wanted.RUN)
+    sim.run()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (without("bridge:br0"), "h1 is back without bridge:br0"),
+        (without("storage:san"), "h1 is back without storage:san"),
+        (without("cpupool:fast", "bridge:br0"), "h1 is back without bridge:br0, cpupool:fast"),
+        ({"microcode": "0x8"}, "h1 is back without microcode 0x10 (it has 0x8)"),
+        ({"microcode": ""}, "h1 is back without microcode 0x10 (it does not tell it)"),
+    ],
+)
+def test_a_host_that_comes_back_without_something_takes_no_guest_and_is_blocked(
+    fields: dict[str, object], words: str
+) -> None:
+    sim = rolled(comes_back={"h1": fields})
+    assert sim.book.rollout.state is RolloutState.STOPPED
+    assert sim.book.rollout.hold is not None and sim.book.rollout.hold.reason == words
+    record = sim.book.hosts["h1"]
+    assert (record.state, record.closed, record.reason) == (HostState.BLOCKED, True, words)
+    assert not sim.hosts["h1"].domains
+    resumed(sim)
+    assert str(sim.book.rollout.state) == "done"
+    assert not sim.hosts["h1"].domains, "nor later"
+    assert running(sim) == Counter(list(sim.guests))
+    others = {sim.book.hosts[name].state for name in ("h0", "h2", "h3")}
+    assert others <= {HostState.FIXED, HostState.BLOCKED}
+    assert sim.hosts["h1"].boot == 2, "it is not rebooted for it again"
+
+
+def test_what_is_late_is_waited_for() -> None:
+    sim = Sim(small_fleet(), comes_back={"h0": without("bridge:br0")})
+    while sim.hosts["h0"].boot == 1:
+        sim.run(1)
+    sim.run(300)
+    assert sim.book.rollout.state is RolloutState.RUNNING
+    step = next(s for s in sim.book.steps.values() if s.host == "h0" and s.kind is Kind.REBOOT)
+    assert step.state is StepState.SETTLING and "without bridge:br0" in step.reason
+    sim.shows("h0", offers=OFFERS)
+    sim.run()
+    assert sim.book.rollout.state is RolloutState.DONE
+    assert {h.state for h in sim.book.hosts.values()} == {HostState.FIXED}
+
+
+def test_a_blocked_host_that_is_repaired_is_used_again_without_another_reboot() -> None:
+    sim = rolled(comes_back={"h0": without("storage:san")})
+    assert sim.book.hosts["h0"].state is HostState.BLOCKED
+    sim.shows("h0", offers=OFFERS)
+    resumed(sim)
+    assert sim.book.rollout.state is RolloutState.DONE
+    assert {h.state for h in sim.book.hosts.values()} == {HostState.FIXED}
+    assert all(h.boot == 2 for h in sim.hosts.values())
+    assert any("it has what it lacked" in line.text for line in sim.happenings)
+
+
+def test_what_a_host_never_offered_is_not_missed() -> None:
+    sim = rolled(comes_back={"h2": {"offers": (*OFFERS, "bridge:new"), "microcode": "0x11"}})
+    assert sim.book.rollout.state is RolloutState.DONE
+    before, after = sim.book.hosts["h2"].before, sim.book.hosts["h2"].after
+    assert before is not None and after is not None
+    assert (before.microcode, after.microcode) == ("0x10", "0x11")
+    assert any("microcode 0x10 -> 0x11" in line.text for line in sim.happenings)
+
+
+def test_microcode_below_what_an_advisory_asks_for_leaves_the_host_exposed() -> None:
+    least = Advisory(id="XSA-1", fixed_builds=(NEW,), microcode={"06-55-07": "0x20"})
+    new = {"microcode": "0x20"}
+    fine = Sim(small_fleet(), advisories=(least,), comes_back={f"h{n}": new for n in range(4)})
+    fine.run()
+    assert fine.book.rollout.state is RolloutState.DONE
+    sim = Sim(small_fleet(), advisories=(least,), comes_back={"h0": {"microcode": "0x1f"}})
+    sim.run()
+    assert sim.book.rollout.state is RolloutState.STOPPED
+    assert "its microcode is 0x1f, and at least 0x20 is safe" in sim.book.hosts["h0"].reason
+
+
+def test_an_abort_does_not_wait_for_a_host_that_lacks_something() -> None:
+    sim = Sim(small_fleet(), comes_back={"h0": without("bridge:br0")})
+    while sim.book.hosts["h0"].state is not HostState.REBOOTING or not sim.hosts["h0"].up:
+        sim.run(1)
+    sim.run(20)
+    sim.want(Wanted.ABORT)
+    sim.run(600)
+    assert sim.book.rollout.state is RolloutState.ABORTED
+    assert sim.book.hosts["h0"].state is HostState.BLOCKED
+    assert not any(h.closed for h in sim.book.hosts.values())
+
+
+def test_the_time_that_is_waited_is_a_limit_of_its_own() -> None:
+    short = Sim(
+        small_fleet(),
+        limits=Limits(comeback_limit_s=30),
+        comes_back={"h0": without("bridge:br0")},
+    )
+    short.run()
+    lacking = next(line.at for line in short.happenings if line.kind == "lacking")
+    stopped = next(line.at for line in short.happenings if line.kind == "stopped")
+    assert timedelta(seconds=30) <= stopped - lacking <= timedelta(seconds=35)
+
+
+def test_controllers_that_start_again_after_every_event_decide_the_same() -> None:
+    faulty: dict[str, Any] = {"comes_back": {"h1": without("bridge:br0")}}
+    whole, killed = rolled(**faulty), rolled(**faulty, restart_from_records=True)
+    for sim in (whole, killed):
+        sim.shows("h1", offers=OFFERS)
+        resumed(sim)
+    assert killed.ordered == whole.ordered
+    assert killed.book.steps == whole.book.steps
+    assert killed.book.hosts == whole.book.hosts
+
+
+def test_a_restart_guest_is_shut_down_last_and_started_before_any_guest_arrives() -> None:
+    hosts = [host(f"h{n}", gib=16) for n in range(3)]
+    guests = [guest(f"g{n}", f"h{n % 3}", gib=2) for n in range(6)]
+    guests += [guest(f"p{n}", f"h{n}", gib=1, evacuation="restart") for n in range(3)]
+    sim = Sim(fleet(hosts, guests))
+    sim.run()
+    assert sim.book.rollout.state is RolloutState.DONE
+    for name in sim.hosts:
+        done = [(at, order) for at, order in sim.ordered if name in (order.host, order.destination)]
+        stop = next(at for at, order in done if order.kind is Kind.STOP)
+        start = next(at for at, order in done if order.kind is Kind.START)
+        reboot = next(at for at, order in done if order.kind is Kind.REBOOT)
+        left = [at for at, o in done if o.kind is Kind.MOVE and o.host == name and at < reboot]
+        came = [at for at, o in done if o.kind is Kind.MOVE and o.destination == name]
+        assert all(at < stop for at in left), "shut down last"
+        assert all(at < stop or at >= start for at in came), "started first"

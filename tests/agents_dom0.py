@@ -29,6 +29,15 @@ Pool-0               8  credit2       y          1
 """
 
 
+QUICK: dict[str, Any] = {
+    "xenstore_read": (),
+    "poll_s": 0.02,
+    "least_gap_s": 0.01,
+    "report_interval_s": 0.5,
+    "workers": 1,
+}
+
+
 def table(domains: Iterable[Domain]) -> str:
     """These domains (and dom0) as `xl list -v` prints them."""
     heading = "Name  ID   Mem VCPUs\tState\tTime(s)   UUID   Reason-Code\tSecurity Label\n"
@@ -77,11 +86,17 @@ class Dom0:
             state_dir=str(base / "state"),
             xl=(str(self.bin / "xl"),),
             xen_livepatch=(str(self.bin / "xen-livepatch"),),
-            xenstore_read=(),
             reboot_command=(str(self.bin / "reboot"),),
             receiver=str(self.bin / "xl"),
             storage=(Storage(prefix="/dev/san/", tag="storage:san"),),
-            **{"poll_s": 0.02, "least_gap_s": 0.01, "report_interval_s": 0.5, "workers": 1, **more},
+            **{
+                "xenstore_read": (),
+                "poll_s": 0.02,
+                "least_gap_s": 0.01,
+                "report_interval_s": 0.5,
+                "workers": 1,
+                **more,
+            },
         )
         self.shows()
         self.program("xen-livepatch", "echo 'Nothing to list'")

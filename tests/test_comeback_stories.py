@@ -84,7 +84,7 @@ def test_what_is_late_is_waited_for() -> None:
     assert step.state is StepState.SETTLING and "without bridge:br0" in step.reason
     sim.shows("h0", offers=OFFERS)
     sim.run()
-    assert sim.book.rollout.state is RolloutState.DONE
+    assert str(sim.book.rollout.state) == "done"
     assert {h.state for h in sim.book.hosts.values()} == {HostState.FIXED}
 
 
@@ -128,7 +128,7 @@ def test_an_abort_does_not_wait_for_a_host_that_lacks_something() -> None:
     sim.want(Wanted.ABORT)
     sim.run(600)
     assert sim.book.rollout.state is RolloutState.ABORTED
-    assert sim.book.hosts["h0"].state is HostState.BLOCKED
+    assert str(sim.book.hosts["h0"].state) == "blocked"
     assert not any(h.closed for h in sim.book.hosts.values())
 
 

@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
-from agents.wire import Domain, Kind, Leftover, LeftoverKind, Obstacle, ObstacleCode, Report
-from scheduler.gate import Answer, Blame, Gate, check, version
+from agents.wire import (
+    BootStart,
+    Domain,
+    Kind,
+    Leftover,
+    LeftoverKind,
+    Obstacle,
+    ObstacleCode,
+    Report,
+)
+from scheduler.gate import Answer, Blame, Gate, check, moved_away, version
 from scheduler.rollout import Step
 from tests.make import fleet, guest, host
 from tests.sim import Sim
@@ -192,3 +201,36 @@ def test_a_guest_that_runs_already_needs_no_start(seen: Seen) -> None:
     assert check(step(Kind.START), seen, {}).answer is Answer.MOOT
     seen.changes["h0"] = {"guests": ()}
     assert check(step(Kind.START), seen, {}).answer is Answer.GO
+
+
+def test_a_cpu_of_another_vendor_takes_no_guest(seen: Seen) -> None:
+    seen.changes = {"h0": {"cpu_vendor": "GenuineIntel"}, "h1": {"cpu_vendor": "AuthenticAMD"}}
+    found = check(step(Kind.MOVE), seen, {})
+    assert (found.answer, found.blame) == (Answer.HOLD, Blame.DESTINATION)
+    assert found.reason == "h1 has a CPU of AuthenticAMD, not GenuineIntel"
+
+
+def test_a_cpu_with_less_takes_a_guest_only_if_that_was_levelled(seen: Seen) -> None:
+    levels = ("cpu:x86-64-v1", "cpu:x86-64-v2", "cpu:x86-64-v3")
+    seen.changes = {"h0": {"offers": levels}, "h1": {"offers": levels[:2]}}
+    found = check(step(Kind.MOVE), seen, {})
+    assert found.answer is Answer.HOLD
+    assert "h1 does not have cpu:x86-64-v3, which h0 has" in found.reason
+    source = seen.report("h0")
+    assert isinstance(source, Report)
+    guests = tuple(g.model_copy(update={"cpu_levelled": True}) for g in source.guests)
+    seen.changes["h0"]["guests"] = guests
+    assert check(step(Kind.MOVE), seen, {}).answer is Answer.GO
+    seen.changes = {"h0": {"offers": levels[:2]}, "h1": {"offers": levels}}
+    assert check(step(Kind.MOVE), seen, {}).answer is Answer.GO, "a CPU with more is fine"
+
+
+def test_an_order_to_reboot_names_the_guests_that_would_start_and_run_elsewhere(
+    seen: Seen,
+) -> None:
+    links = [BootStart(kind="autostart", text=name) for name in ("g1", "gone")]
+    seen.changes = {"h1": {"boot_starts": tuple(links)}}
+    reboot = step(Kind.REBOOT).model_copy(update={"host": "h1"})
+    assert moved_away(seen, reboot) == ("g1",)
+    seen.changes = {"h0": {"boot_starts": tuple(links)}}
+    assert moved_away(seen, step(Kind.REBOOT)) == (), "it runs here"

@@ -18,14 +18,16 @@ from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.bring_back import bring_back
 from scheduler.comeback import recover
+from scheduler.deviation import foreign_arrivals, overdue
 from scheduler.draft import Draft
 from scheduler.foresee import foresee
 from scheduler.gate import Sight
 from scheduler.handout import hand_out
+from scheduler.in_flight import must_end_first
 from scheduler.leaving import leave
 from scheduler.limits import Limits
 from scheduler.livepatching import still_exposed, too_many_failed, watch
-from scheduler.outcomes import describe, seen, settled, stop
+from scheduler.outcomes import seen, settled, stop
 from scheduler.part_wants import Approved, WantsPart, take_up
 from scheduler.planned import Planned, take_over
 from scheduler.rollout import (
@@ -174,10 +176,11 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     _after_mending(draft)
     _listen(draft, event.sight, limits)
     recover(draft, event.sight)
-    _overdue(draft, limits)
+    overdue(draft, event.sight, limits)
     if failing := too_many_failed(draft, limits):
         stop(draft, failing)
     _replan_what_failed(draft, limits)
+    _plan_rest(draft, foreign_arrivals(draft, event.sight), limits)
     _plan_rest(draft, watch(draft, event.sight), limits)
     leave(draft)
     tend(draft)
@@ -202,7 +205,7 @@ def _listen(draft: Draft, sight: Sight, limits: Limits) -> None:
     silent = {
         name: why
         for name, why in sight.silent().items()
-        if name in draft.book.hosts and draft.book.hosts[name].state is not HostState.REBOOTING
+        if name in draft.book.hosts and not draft.book.hosts[name].expected_silent
     }
     for name, host in draft.book.hosts.items():
         why = silent.get(name, "")
@@ -212,21 +215,6 @@ def _listen(draft: Draft, sight: Sight, limits: Limits) -> None:
     allowed = max(1.0, limits.max_silent_hosts * len(draft.book.hosts))
     if len(silent) > allowed:
         stop(draft, f"{len(silent)} hosts are silent, among them {', '.join(sorted(silent)[:3])}")
-
-
-def _overdue(draft: Draft, limits: Limits) -> None:
-    """Say what runs for too long; a host that does not come back is a doubt. Nothing is killed."""
-    for step in draft.book.running():
-        began = step.held_since or step.started_at
-        if step.state is not StepState.RUNNING or began is None:
-            continue
-        ran_s = (draft.now - began).total_seconds()
-        if step.kind is Kind.REBOOT and ran_s > limits.reboot_limit_s:
-            stop(draft, f"{step.host} has not come back from its reboot")
-        elif ran_s > limits.attempt_alarm_s and not step.reason:
-            reason = f"{describe(step)} has run for more than {limits.attempt_alarm_s:.0f} s"
-            draft.put_step(step, reason=reason)
-            draft.say("alarm", reason, step)
 
 
 def _replan_what_failed(draft: Draft, limits: Limits) -> None:
@@ -281,9 +269,5 @@ def _open_hosts(draft: Draft) -> None:
 
 
 def needs_plan(book: Book) -> bool:
-    """Whether the rest waits for a new plan and nothing is under way any more."""
-    return (
-        book.rollout.state is RolloutState.REPLANNING
-        and not book.under_way
-        and not any(guest.down for guest in book.guests.values())
-    )
+    """Whether the rest waits for a new plan, and one can be made around what is under way."""
+    return book.rollout.state is RolloutState.REPLANNING and not must_end_first(book)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from agents.wire import Kind
+from scheduler.deviation import is_cut_off
 from scheduler.draft import Draft
 from scheduler.leaving import leaving
 from scheduler.rollout import UNDER_WAY, RolloutState, Step
@@ -48,6 +49,6 @@ def _comes_back_by_itself(draft: Draft, guest: str, host: str) -> bool:
         starts = under_way or not step.needs or name in draft.book.ready
         if step.kind is Kind.START and step.guest == guest and starts:
             return True
-        if step.kind is Kind.REBOOT and (under_way or not aborting):
+        if step.kind is Kind.REBOOT and (under_way or not (aborting or is_cut_off(draft, step))):
             return True
     return False

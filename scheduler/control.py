@@ -16,15 +16,13 @@ import redis
 
 from agents.keys import keys
 from agents.settle import Outcome, Verdict
-from agents.wire import Attempt, AttemptState, Order, Report, Wanted
+from agents.wire import Attempt, AttemptState, Order, Wanted
 from planner.fleet import Policy
 from scheduler import jobs
 from scheduler.advance import (
     AttemptSeen,
-    Doubted,
     Event,
     Foreseen,
-    Replanned,
     Settled,
     Tick,
     Wants,
@@ -35,20 +33,20 @@ from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.desk import Desk
 from scheduler.draft import Draft
-from scheduler.fleet_view import FleetDoubt, Scope
+from scheduler.fleet_view import Scope
 from scheduler.foresee import Foresight
 from scheduler.handout import order_of
 from scheduler.inventory import Inventory
 from scheduler.limits import Limits
 from scheduler.looks import Looks
 from scheduler.part_wants import untaken
-from scheduler.planned import Planned
+from scheduler.replanner import Replanner
+from scheduler.replanning import Fresh
 from scheduler.rollout import ENDED, RolloutState, Step, StepState, attempt_id
 from scheduler.store import Conflict, Store
 from scheduler.verdicts import verdict_of
 from scheduler.wave_gates import BACK
 
-Plan = Callable[[Sequence[Report], Inventory, Scope, datetime], tuple[Planned, bytes]]
 Log = Callable[[str], None]
 
 
@@ -69,7 +67,7 @@ class Parts:
     client: redis.Redis
     store: Store
     clock: Clock
-    plan: Plan
+    plan: Fresh
     limits: Limits
     log: Log
 
@@ -82,6 +80,9 @@ class Controller:
         self.inventory = inventory
         self.desk = Desk(parts.client, inventory, parts.clock.monotonic, parts.limits.stale_after_s)
         self.looks = Looks(self.desk, parts.clock)
+        self.replanner = Replanner(
+            parts.store, self.looks, parts.clock, parts.limits, parts.plan, parts.log
+        )
         self.foresight = Foresight(parts.clock.monotonic, parts.limits)
         self.books: dict[str, Book] = {}
         self._sent_s: dict[str, float] = {}
@@ -216,29 +217,9 @@ class Controller:
             self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
 
     def _plan_again(self, book: Book) -> None:
-        # Nothing is to be done with a host that was left out: the planner does not see it.
-        hosts = tuple(name for name in sorted(book.hosts) if not book.hosts[name].left_out)
-        reports = self.looks.fresh("plan", hosts)
-        if reports is None:
-            if self.looks.age_s("plan") > self.parts.limits.settle_limit_s:
-                why = [w for w in map(self.desk.report, hosts) if isinstance(w, str)]
-                self._doubt(book, f"the rest cannot be planned: {'; '.join(why[:3])}")
-            return
-        self.looks.done("plan")
-        try:
-            scope = scope_of(book, self.inventory)
-            seen = [reports[host] for host in hosts]
-            planned, document = self.parts.plan(seen, self.inventory, scope, self.parts.clock.now())
-        except FleetDoubt as doubt:
-            self._doubt(book, f"the rest cannot be planned: {'; '.join(doubt.problems[:3])}")
-            return
-        generation = book.rollout.generation + 1
-        self.parts.store.save_plan(book.rollout.id, generation, planned, document)
-        self._feed(book, Replanned(self.parts.clock.now(), planned))
-
-    def _doubt(self, book: Book, reason: str) -> None:
-        self.looks.done("plan")
-        self._feed(book, Doubted(self.parts.clock.now(), reason))
+        event = self.replanner.event(book, self.inventory, scope_of(book, self.inventory))
+        if event is not None:
+            self._feed(book, event)
 
 
 def _vanished(name: str, step: Step) -> Attempt:

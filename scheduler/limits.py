@@ -19,6 +19,7 @@ class Limits(BaseModel):
     held_limit_s: float = Field(default=120.0, gt=0)  # a gate says no for so long: plan anew
     settle_limit_s: float = Field(default=180.0, gt=0)  # nobody can tell for so long: stop
     reboot_limit_s: float = Field(default=1800.0, gt=0)  # a host is not back for so long: stop
+    max_lost_hosts: int = Field(default=0, ge=0)  # that do not come back, and the rollout goes on
     comeback_limit_s: float = Field(default=600.0, gt=0)  # back, but without a bridge: block it
     attempt_alarm_s: float = Field(default=3600.0, gt=0)  # runs for so long: say so, never kill
     max_replans_in_a_row: int = Field(default=5, ge=1)  # without a step done between them

@@ -10,7 +10,9 @@ from agents.wire import Report
 from scheduler.desk import Desk
 
 
-class _Clock(Protocol):
+class Clock(Protocol):
+    """What time it is."""
+
     def now(self) -> datetime:
         """The time of day, with its zone."""
 
@@ -21,7 +23,7 @@ class _Clock(Protocol):
 class Looks:
     """Fresh reports by purpose; a purpose is a step's id, or `plan`."""
 
-    def __init__(self, desk: Desk, clock: _Clock) -> None:
+    def __init__(self, desk: Desk, clock: Clock) -> None:
         self._desk = desk
         self._clock = clock
         self._asked: dict[str, dict[str, int]] = {}
@@ -41,6 +43,10 @@ class Looks:
                 return None
             reports[host] = report
         return reports
+
+    def newest(self, host: str) -> Report | str:
+        """The host's newest report if it is fresh and whole, else why not."""
+        return self._desk.report(host)
 
     def age_s(self, purpose: str) -> float:
         """Seconds since this look was asked for."""

@@ -13,6 +13,7 @@ from planner.plan import Step as PlanStep
 from scheduler.advisory import Advisory
 from scheduler.choice import Choice, Way
 from scheduler.draft import Draft
+from scheduler.in_flight import keep, still_under_way
 from scheduler.livepatching import patch_steps
 from scheduler.rollout import (
     HostRecord,
@@ -32,6 +33,7 @@ class Planned:
     fleet: Fleet
     plan: Plan
     choices: Mapping[str, Choice] = field(default_factory=dict)  # by host
+    kept: Mapping[str, str] = field(default_factory=dict)  # plan's step -> id of one under way
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,21 @@ def all_steps(
 ) -> dict[str, Step]:
     """The plan's steps, and those of live patches, of which so many hosts go first."""
     patches = patch_steps(planned.choices, generation, canaries)
-    return steps_of(planned.plan, generation, waves_before) | patches
+    return steps_of(planned.plan, generation, waves_before, planned.kept) | patches
 
 
-def steps_of(plan: Plan, generation: int, waves_before: int = 0) -> dict[str, Step]:
-    """The plan's steps as records; ids carry the generation, so that none comes twice."""
+def steps_of(
+    plan: Plan, generation: int, waves_before: int = 0, kept: Mapping[str, str] | None = None
+) -> dict[str, Step]:
+    """The plan's steps as records; ids carry the generation, so that none comes twice.
+
+    Those in `kept` are under way already under another id: others may need them, none is made.
+    """
+    kept = kept or {}
     ids = {step.id: f"g{generation}-{number}" for number, step in enumerate(plan.steps, 1)}
-    return {ids[step.id]: _step(step, ids, generation, waves_before) for step in plan.steps}
+    ids |= kept
+    new = [step for step in plan.steps if step.id not in kept]
+    return {ids[step.id]: _step(step, ids, generation, waves_before) for step in new}
 
 
 def _step(step: PlanStep, ids: Mapping[str, str], generation: int, waves_before: int) -> Step:
@@ -152,6 +162,8 @@ def new_rollout(request: Request, planned: Planned) -> Rollout:
 
 def take_over(draft: Draft, planned: Planned) -> None:
     """Put a new plan in the place of what is left of the old one; its waves get new numbers."""
+    if not still_under_way(draft, planned):
+        return  # something ended meanwhile, or began: the controller plans again
     generation = draft.rollout.generation + 1
     waves_before = max(draft.book.waves, default=0)
     for step in _left(draft):
@@ -160,6 +172,7 @@ def take_over(draft: Draft, planned: Planned) -> None:
     canaries = 0 if patched else planned.fleet.policy.canary_hosts
     for step in all_steps(planned, generation, canaries, waves_before).values():
         draft.add_step(step)
+    keep(draft, planned, generation, waves_before)
     succeed(draft, waves_of(planned.plan, generation, waves_before))
     for name, record in hosts_of(planned, waves_before).items():
         _take_over_host(draft, name, record)
@@ -174,7 +187,7 @@ def take_over(draft: Draft, planned: Planned) -> None:
 
 
 def _left(draft: Draft) -> Iterable[Step]:
-    names = [*draft.book.unfinished, *draft.book.failed]
+    names = [*draft.book.unfinished - draft.book.under_way, *draft.book.failed]
     return [draft.step(name) for name in sorted(names)]
 
 
@@ -183,7 +196,10 @@ def _take_over_host(draft: Draft, name: str, record: HostRecord) -> None:
         draft.hosts[name] = record
         return
     before = draft.host(name)
-    if before.lacking:
+    if before.lacking or before.lost:
+        return
+    if before.state is HostState.REBOOTING:
+        draft.put_host(name, wave=record.wave)
         return
     if record.state is HostState.UNAFFECTED:
         if before.state in (HostState.WAITING, HostState.DRAINING):  # fixed by somebody else

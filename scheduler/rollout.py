@@ -25,7 +25,7 @@ class RolloutState(StrEnum):
     RUNNING = "running"  # steps are handed out as their needs end
     PAUSED = "paused"  # a person paused it: no new step, running ones end
     STOPPED = "stopped"  # doubt stopped it: no new step until a person resumes
-    REPLANNING = "replanning"  # the world differs: running steps end, then the rest is planned anew
+    REPLANNING = "replanning"  # the world differs: the rest is planned anew around what runs
     ABORTING = "aborting"  # no new step; what runs ends, then closed hosts open
     ABORTED = "aborted"  # ended by a person
     DONE = "done"  # nothing is left to do; blocked hosts are listed
@@ -226,6 +226,7 @@ class HostRecord(Frozen):
     before: Shown | None = None  # its reboot
     after: Shown | None = None
     lacking: tuple[str, ...] = ()  # what it came back without
+    lost: bool = False  # it did not come back from its reboot, and the rollout goes on without it
     wish: PartWish | None = None  # the last one that was taken up
     left_out: Hold | None = None  # the rollout goes on without it
 
@@ -235,6 +236,11 @@ class HostRecord(Frozen):
         if self.wish is None or self.wish.wanted is not Wanted.PAUSE:
             return None
         return self.wish.hold(f"{self.name} is paused")
+
+    @property
+    def expected_silent(self) -> bool:
+        """Whether nobody expects to hear from it now."""
+        return self.lost or self.state is HostState.REBOOTING
 
 
 class GuestRecord(Frozen):

@@ -50,7 +50,7 @@ class RedisFleet:
         """What `xenroll rollout start` does, on the reports of now."""
         wish = Wish("XSA-1", (NEW,), "security")
         self.publish()
-        draw = Draw(wish, self.sim.planned, b"{}", self.clock.now())
+        draw = Draw(wish, self.sim.planned, self.sim.announced.fleet or b"{}", self.clock.now())
         return begin(self.store, draw)
 
     def controller(self, limits: Limits | None = None) -> Controller:

@@ -25,6 +25,7 @@ from agents.wire import (
     Wanted,
 )
 from planner.fleet import Evacuation, Fleet, Guest
+from planner.plan import plan_json
 from scheduler.advance import (
     AttemptSeen,
     Doubted,
@@ -40,11 +41,13 @@ from scheduler.advisory import Advisory, build_ids
 from scheduler.book import Book
 from scheduler.control import scope_of
 from scheduler.fleet_view import FleetDoubt
+from scheduler.in_flight import hosts_to_see, in_flight
 from scheduler.inventory import GuestEntry, HostEntry, Inventory
 from scheduler.limits import Limits
 from scheduler.part_wants import untaken
 from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
-from scheduler.planning import plan_fleet
+from scheduler.planning import PlanBroken, plan_fleet
+from scheduler.replanning import Announced, plan_rest
 from scheduler.rollout import ENDED, Happening, RolloutState, StepState
 from scheduler.succession import waves_of
 from scheduler.verdicts import verdict_of
@@ -143,8 +146,9 @@ class Sim:
 
         advisories, patch = self.advisories, self.livepatch
         scope = Scope((NEW,), self.fleet.policy, advisories=advisories, livepatch=patch)
-        planned, _ = plan_fleet(reports, self.inventory, scope, self.now)
+        planned, document = plan_fleet(reports, self.inventory, scope, self.now)
         self.planned: Planned = planned
+        self.announced = Announced(plan_json(planned.plan), document)
         builds = build_ids(advisories) if advisories else (NEW,)
         request = Request(
             "xsa-1",
@@ -250,7 +254,7 @@ class Sim:
         change = advance(self.book, event, self.limits)
         self.book.apply(change)
         self.happenings += change.happenings
-        if self.restart_from_records:
+        if self.restart_from_records and change:
             self.book = reread(self.book)
         if self.book.rollout.state is RolloutState.STOPPED and self.wanted is Wanted.RUN:
             self.wanted = Wanted.PAUSE
@@ -277,18 +281,22 @@ class Sim:
                 self.feed(Settled(self.now, step_id, verdict))
 
     def _plan_again(self) -> None:
-        reports = [self.report_of(self.hosts[name]) for name in sorted(self._planned_for())]
+        found = [self.report(name) for name in hosts_to_see(self.book, in_flight(self.book))]
+        reports = [report for report in found if isinstance(report, Report)]
+        if len(reports) < len(found):
+            return
         try:
             scope = scope_of(self.book, self.inventory)
-            planned, _ = plan_fleet(reports, self.inventory, scope, self.now)
-        except FleetDoubt as doubt:
-            self.feed(Doubted(self.now, str(doubt)))
+            fleet = (reports, self.inventory, scope, self.now, self.announced)
+            planned, document = plan_rest(self.book, *fleet, plan_fleet)
+        except (FleetDoubt, PlanBroken) as doubt:
+            if not self.book.under_way:
+                self.feed(Doubted(self.now, str(doubt)))
             return
+        generation = self.book.rollout.generation
         self.feed(Replanned(self.now, planned))
-
-    def _planned_for(self) -> list[str]:
-        records = self.book.hosts
-        return [name for name in self.hosts if name not in records or not records[name].left_out]
+        if self.book.rollout.generation > generation:
+            self.announced = Announced(plan_json(planned.plan), document)
 
     # Playing the hosts.
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ import redis
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.keys import keys
+from agents.keys import host_slug, keys
 from agents.wire import Wanted
+from scheduler.notify.event import event_of
+from scheduler.notify.outbox import Delivery, Outbox, TargetFacts
+from scheduler.rollout import Happening
 from scheduler.service.access import Role
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, begun, served, small_fleet
+from tests.sim import START
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -100,6 +105,36 @@ def test_the_lease_of_the_leading_controller_is_shown(running: Served) -> None:
     assert 1 <= value(scrape(running), "xenroll_lease_age_seconds", lease="controller") < 5
 
 
+def test_a_host_has_the_heartbeat_of_the_worker_that_was_heard_last(running: Served) -> None:
+    client = running.played.client
+    name = "xenroll_worker_last_heartbeat_timestamp_seconds"
+    assert not [one for one, _ in scrape(running) if one == name]
+    for number, minute in ((1, 10), (2, 20), (3, 15)):
+        key = f"rq:worker:{host_slug('h1')}-boot-{number}"
+        client.hset(key, "last_heartbeat", f"2026-11-22T22:{minute}:00.000000Z")
+        client.sadd("rq:workers", key)
+    client.sadd("rq:workers", f"rq:worker:{host_slug('h2')}-boot-gone", "rq:worker:stranger-1")
+    found = scrape(running)
+    assert value(found, name, worker="h1") == (START + timedelta(minutes=20)).timestamp()
+    assert [labels for one, labels in found if one == name] == [frozenset({("worker", "h1")})]
+
+
+def test_what_notifications_wait_is_shown(running: Served) -> None:
+    outbox = Outbox(running.played.client, "test")
+    outbox.publish([TargetFacts(name="chat", kind="slack", where="hooks", severity="info")])
+    event = event_of("1-0", "xsa-1", "XSA-1", "", Happening(at=START, kind="done", text=""))
+    waits = Delivery(event=event, queued_at=START).model_dump_json()
+    running.played.client.rpush("xr:notify:chat:queue", waits, waits)
+    running.played.client.hset("xr:notify:chat:stats", "delivered", 7)
+    found = scrape(running)
+    assert value(found, "xenroll_notifications_waiting", target="chat") == 2
+    oldest = "xenroll_notifications_oldest_waiting_timestamp_seconds"
+    assert value(found, oldest, target="chat") == START.timestamp()
+    total = "xenroll_notifications_total"
+    assert value(found, total, target="chat", outcome="delivered") == 7
+    assert value(found, total, target="chat", outcome="given_up") == 0
+
+
 def test_metrics_need_a_token_and_no_guest_is_ever_a_label(running: Served) -> None:
     assert httpx.get(f"{running.url}/metrics").status_code == 401
     report = running.played.sim.report_of(running.played.sim.hosts["h1"])
@@ -149,8 +184,14 @@ def test_every_alert_has_its_words_a_test_and_a_chapter_in_the_runbook(repositor
         assert f"{alert} fires" in names and f"{alert} keeps quiet" in names
 
 
-WITH_A_DEADLINE = {"xenroll_rollout_deadline_timestamp_seconds"}
-"""There only for a rollout whose advisory has a deadline; see test_service_embargo."""
+SEEN_ELSEWHERE = {
+    "xenroll_rollout_deadline_timestamp_seconds",  # with a deadline; test_service_embargo
+    "xenroll_worker_last_heartbeat_timestamp_seconds",
+    "xenroll_notifications_waiting",
+    "xenroll_notifications_oldest_waiting_timestamp_seconds",
+    "xenroll_notifications_total",
+}
+"""There only where there is something to count."""
 
 
 def test_alerts_and_dashboard_use_only_metrics_that_there_are(
@@ -158,7 +199,7 @@ def test_alerts_and_dashboard_use_only_metrics_that_there_are(
 ) -> None:
     running.played.run(running.played.controller(), rounds=30)
     running.played.client.set("xr:controller", "somebody", px=4000)
-    known = {name for name, _ in scrape(running)} | WITH_A_DEADLINE
+    known = {name for name, _ in scrape(running)} | SEEN_ELSEWHERE
     running.played.run(running.played.controller())
     known |= {name for name, _ in scrape(running)}
     dashboard = json.loads((repository / "deploy/dashboards/xenroll.json").read_text())

@@ -20,10 +20,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from agents.keys import queue_name
 from agents.wire import Kind
-from scheduler.lease import LEASE_KEY, LEASE_MS
 from scheduler.rollout import ENDED, HostState, RolloutState
+from scheduler.service.metrics_machinery import machinery
 from scheduler.service.metrics_rollout import RolloutFigures, figures
 from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.views import FleetView, RolloutView
@@ -58,7 +57,7 @@ class _Collector:
         yield from _fleet(fleet, views)
         yield from _rollouts(views)
         yield from _outcomes([figures(view, self._parts.limits) for view in views])
-        yield from _machinery(self._parts, fleet)
+        yield from machinery(self._parts, fleet)
 
 
 def _shown(parts: Service) -> list[RolloutView]:
@@ -267,31 +266,3 @@ def _buckets(
     """Cumulative counts up to each bound, and the sum."""
     rows = [(str(float(bound)), float(sum(v <= bound for v in values))) for bound in bounds]
     return [*rows, ("+Inf", float(len(values)))], float(sum(values))
-
-
-def _machinery(parts: Service, fleet: FleetView) -> Iterator[Metric]:
-    client = parts.store.client
-    left_ms = client.pttl(LEASE_KEY)
-    rows = [(["controller"], (LEASE_MS - left_ms) / 1000)] if left_ms >= 0 else []
-    yield _gauge(
-        "xenroll_lease_age_seconds",
-        "Since the leading controller renewed its lease; no series: nobody leads.",
-        ["lease"],
-        rows,
-    )
-    with client.pipeline(transaction=False) as pipe:
-        for host in fleet.hosts:
-            pipe.llen(f"rq:queue:{queue_name(host)}")
-        queued = sum(pipe.execute()) if fleet.hosts else 0
-    yield _gauge(
-        "xenroll_queue_jobs",
-        "Jobs that wait in all hosts' queues.",
-        ["queue", "state"],
-        [(["hosts", "queued"], queued)],
-    )
-    yield _gauge(
-        "xenroll_live_followers",
-        "Dashboards that follow the live feed of this process.",
-        [],
-        [([], parts.feed.listeners)],
-    )

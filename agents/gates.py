@@ -23,6 +23,7 @@ from agents.guest_facts import obstacles
 from agents.host_files import GuestConfig
 from agents.settings import Settings
 from agents.settle_move import RESUME_SINCE
+from agents.tuning import Place
 from agents.wire import (
     Attempt,
     BootStart,
@@ -32,6 +33,7 @@ from agents.wire import (
     Obstacle,
     ObstacleCode,
     Order,
+    Tuning,
 )
 
 ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,253}[A-Za-z0-9])?")
@@ -54,6 +56,9 @@ class Sight:
     stopped_here: frozenset[str] = frozenset()  # names of guests that this rollout shut down here
     auto_links: tuple[tuple[str, Path], ...] = ()  # guests that would start at boot, their files
     refuses_suspend: bool = False  # the guest's own kernel says so
+    tuning: Tuning | None = None  # of the guest
+    untold: str = ""  # why its tuning is not known
+    place: Place | None = None
 
 
 def busy(order: Order, sight: Sight) -> str | None:
@@ -185,6 +190,17 @@ def _resume(copy_role: Role, found: Condition, xen: str, shown: str) -> str | No
     return None
 
 
+def retune(order: Order, sight: Sight, settings: Settings) -> str | None:
+    """The guest lives here, as the very domain that arrived."""
+    domain, reason = the_guest(order, sight)
+    if domain is None:
+        return reason
+    found = condition(domain.state)
+    if found not in (Condition.RUNS, Condition.PAUSED):
+        return f"{domain.name} is {found.value}"
+    return None if sight.tuning else f"nobody can tell how it is tuned: {sight.untold}"
+
+
 Gate = Callable[[Order, Sight, Settings], str | None]
 
 GATES: dict[Kind, Gate] = {
@@ -193,5 +209,6 @@ GATES: dict[Kind, Gate] = {
     Kind.START: start,
     Kind.REBOOT: reboot,
     Kind.MEND: mend,
+    Kind.RETUNE: retune,
 }
 """A live patch has no gate here: its payload is checked where it is read."""

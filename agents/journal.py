@@ -120,7 +120,7 @@ class Journal:
                 "kind": order.get("kind") or started.get("kind"),
                 "state": state,
                 "refusal": refused.get("code"),
-                "reason": str(refused.get("reason", ""))[:2000],
+                "reason": str(refused.get("reason") or started.get("untold") or "")[:2000],
                 "guest": order.get("guest"),
                 "guest_uuid": order.get("guest_uuid"),
                 "domid": started.get("domid"),
@@ -130,6 +130,7 @@ class Journal:
                 "ended_at": ended.get("ended_at"),
                 "bytes_sent": None if state is not AttemptState.RUNNING else sent_bytes(directory),
                 "output_tail": _tail(directory / "err.log"),
+                "tuning": started.get("tuning"),
             },
         )
 

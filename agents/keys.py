@@ -80,7 +80,7 @@ local raw = redis.call('HGET', KEYS[2], ARGV[1])
 if not raw then return 'revoked' end
 if wanted == 'pause' then return 'paused' end
 local order = cjson.decode(raw)
-local brings_back = order.kind == 'start' or order.kind == 'mend'
+local brings_back = order.kind == 'start' or order.kind == 'mend' or order.kind == 'retune'
 if wanted ~= 'run' and not (wanted == 'abort' and brings_back) then return 'aborted' end
 local parts = {'host:' .. order.host}
 if type(order.destination) == 'string' then parts[2] = 'host:' .. order.destination end

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agents import guest_facts, host_files, xl, xl_parse
+from agents import guest_facts, host_files, tuning_read, xl, xl_parse
 from agents.command import CommandError, Failed, Missing, run
 from agents.copies import INCOMING, MIGRATEDAWAY, NO_NAME, Condition, base_name, condition
 from agents.cpu import Cpu, cpu
@@ -71,6 +71,7 @@ class Looker:
         self.journal = Journal(settings.state)
         self.memory = Remembered()
         self.payloads = Payloads(settings)
+        self.tunings = tuning_read.Tunings()
         self.pools: tuple[float, tuple[str, ...]] = (float("-inf"), ())
 
     def look(self, question: Question) -> Report:
@@ -160,7 +161,8 @@ class Looker:
         if info is None:
             return ()
         found = [d for d in domains if is_guest(d, self.settings)]
-        self._refresh(found, question.clock_s)
+        changed = self._refresh(found, question.clock_s)
+        self.tunings.refresh(self.settings, info, changed, question.answers)
         autostarted = frozenset(host_files.autostarted(self.settings))
         files = host_files.guest_configs(self.settings)
         return tuple(
@@ -169,16 +171,17 @@ class Looker:
             if not self._is_stubdomain(domain, found)
         )
 
-    def _refresh(self, guests: list[Domain], clock_s: float) -> None:
-        """Ask for configurations where the set of guests changed, or they are old."""
+    def _refresh(self, guests: list[Domain], clock_s: float) -> bool:
+        """Ask for configurations where the set of guests changed, or they are old; whether so."""
         key = frozenset((d.domid, d.uuid, d.name) for d in guests)
         old = clock_s - self.memory.read_at_s > self.settings.config_age_s
         if not old and key == self.memory.domains:
-            return
+            return False
         said = self._run(xl.list_configs(self.settings)) if guests else "[]"
         configs = xl_parse.parse_configs(said)
         refusing = frozenset(d.domid for d in guests if self._cannot_suspend(d.domid))
         self.memory = Remembered(key, clock_s, configs, refusing)
+        return True
 
     def _cannot_suspend(self, domid: int) -> bool:
         """The guest's kernel says so; one that says nothing may still be able to."""
@@ -217,6 +220,7 @@ class Looker:
             guest_class=guest_facts.guest_class(config),
             state=domain.state,
             obstacles=self._obstacles(config, domain, info),
+            tuning=self.tunings.by_domid.get(domain.domid),
             config_path=file.path if file else None,
             autostart=domain.name in autostarted,
             cpu_levelled=guest_facts.cpu_levelled(config),

@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agents import gates, host_files, xl, xl_parse
+from agents import gates, host_files, tuning, tuning_read, xl, xl_parse
 from agents.command import CommandError, Failed, Missing, run
 from agents.copies import MIGRATEDAWAY
 from agents.gates import GATES, Sight
 from agents.host_files import FileError
 from agents.journal import Journal, JournalError
 from agents.settings import Settings
-from agents.wire import Kind, MendAction, Order, RefusalCode
+from agents.wire import Kind, MendAction, Order, RefusalCode, Tuning
+from agents.xl_parse import Info
 
 RETRY_CODE = 2
 """`xen-livepatch` ends with 2 where the CPUs could not be brought together in time: try again."""
@@ -45,6 +46,8 @@ class Work:
     domid: int | None = None
     inherit_locks: bool = True  # not for `xl create`: its daemon would keep them for ever
     linger_s: float | None = None
+    tuning: Tuning | None = None  # of the guest, before the step
+    untold: str = ""
 
 
 def prepare(order: Order, settings: Settings, journal: Journal) -> Work:
@@ -69,20 +72,32 @@ def _look(order: Order, settings: Settings, journal: Journal) -> Sight:
     others = tuple(a for a in journal.running(boot_id) if a.attempt_id != order.attempt_id)
     domains = xl_parse.parse_list(run(xl.list_domains(settings), settings.xl_timeout_s).stdout)
     sight = Sight(domains=domains, boot_id=boot_id, running=others)
-    more = {Kind.MOVE: _for_move, Kind.START: _for_start, Kind.MEND: _for_mend}
+    more = {
+        Kind.MOVE: _for_move,
+        Kind.START: _for_start,
+        Kind.MEND: _for_mend,
+        Kind.RETUNE: _for_retune,
+    }
     if order.kind is Kind.REBOOT:
         return _for_reboot(order, sight, settings, journal)
     return more[order.kind](order, sight, settings) if order.kind in more else sight
 
 
+def _info(settings: Settings) -> Info:
+    return xl_parse.parse_info(run(xl.info(settings), settings.xl_timeout_s).stdout)
+
+
 def _for_move(order: Order, sight: Sight, settings: Settings) -> Sight:
-    sight = _for_mend(order, sight, settings)
+    info = _info(settings)
+    sight = _with_xen(sight, info)
     domain, _ = gates.the_guest(order, sight)
     if domain is None:
         return sight
     said = run(xl.list_configs(settings, domain.domid), settings.xl_timeout_s)
     config = xl_parse.parse_configs(said.stdout).get(domain.domid)
-    return replace(sight, config=config, refuses_suspend=_refuses(settings, domain.domid))
+    found, untold = tuning_read.tuning_of(settings, domain.domid, info)
+    refuses = _refuses(settings, domain.domid)
+    return replace(sight, config=config, refuses_suspend=refuses, tuning=found, untold=untold)
 
 
 def _refuses(settings: Settings, domid: int) -> bool:
@@ -97,9 +112,22 @@ def _refuses(settings: Settings, domid: int) -> bool:
 
 
 def _for_mend(order: Order, sight: Sight, settings: Settings) -> Sight:
-    info = xl_parse.parse_info(run(xl.info(settings), settings.xl_timeout_s).stdout)
+    return _with_xen(sight, _info(settings))
+
+
+def _with_xen(sight: Sight, info: Info) -> Sight:
     xen = ".".join(info.xen_version.split(".")[:2])
     return replace(sight, virt_caps=info.virt_caps, xen=xen)
+
+
+def _for_retune(order: Order, sight: Sight, settings: Settings) -> Sight:
+    domain, _ = gates.the_guest(order, sight)
+    if domain is None:
+        return sight
+    info = _info(settings)
+    found, untold = tuning_read.tuning_of(settings, domain.domid, info)
+    place = tuning_read.place(settings, info)
+    return replace(sight, tuning=found, untold=untold, place=place)
 
 
 def _for_start(order: Order, sight: Sight, settings: Settings) -> Sight:
@@ -122,7 +150,7 @@ def _move(order: Order, sight: Sight, settings: Settings) -> Work:
     domain, _ = gates.the_guest(order, sight)
     assert domain is not None and order.destination_address is not None  # the gate saw to it
     command = Command(xl.migrate(settings, domain.domid, order.destination_address))
-    return Work((command,), domid=domain.domid)
+    return Work((command,), domid=domain.domid, tuning=sight.tuning, untold=sight.untold)
 
 
 def _stop(order: Order, sight: Sight, settings: Settings) -> Work:
@@ -164,6 +192,14 @@ def _mend(order: Order, sight: Sight, settings: Settings) -> Work:
     return Work(tuple(Command(argv) for argv in argvs), domid=domid)
 
 
+def _retune(order: Order, sight: Sight, settings: Settings) -> Work:
+    """Only what differs; nothing at all where the guest has everything."""
+    domid, wanted, found, place = order.domid, order.tuning, sight.tuning, sight.place
+    assert domid is not None and wanted is not None and found is not None and place is not None
+    argvs = tuning.commands(settings, domid, wanted, found, place)
+    return Work(tuple(Command(argv) for argv in argvs), domid=domid)
+
+
 def _livepatch(order: Order, sight: Sight, settings: Settings) -> Work:
     """Upload and apply; only apply where an earlier attempt got as far as the upload."""
     name = order.payload or ""
@@ -191,4 +227,5 @@ BUILDERS: dict[Kind, Callable[[Order, Sight, Settings], Work]] = {
     Kind.REBOOT: _reboot,
     Kind.MEND: _mend,
     Kind.LIVEPATCH: _livepatch,
+    Kind.RETUNE: _retune,
 }

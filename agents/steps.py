@@ -106,6 +106,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
     Kind.REBOOT: ("boot_id",),
     Kind.LIVEPATCH: ("payload",),
     Kind.MEND: ("guest", "guest_uuid", "mend", "domid"),
+    Kind.RETUNE: ("guest", "guest_uuid", "domid", "tuning"),
 }
 """The fields that each kind of order must have."""
 
@@ -184,6 +185,8 @@ def spec(settings: Settings, book: Journal, order: Order, work: Work) -> dict[st
         "epoch": {"path": str(book.epoch_file(order.rollout_id)), "value": order.epoch},
         "boot_id_path": str(settings.path(settings.boot_id_path)),
         "linger_s": work.linger_s,
+        "tuning": work.tuning.model_dump(mode="json") if work.tuning else None,
+        "untold": work.untold,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agents.wire import MendAction
+from agents.wire import MendAction, Tuning
 
 
 class Outcome(StrEnum):
@@ -43,6 +43,16 @@ class Mend:
 
 
 @dataclass(frozen=True)
+class Retune:
+    """A guest that moved and lost some of its share of the CPUs: where, and what it had."""
+
+    host: str
+    domid: int
+    tuning: Tuning
+    why: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The end of an attempt. Where `mends` is not empty: carry them out, look, settle again."""
 
@@ -50,3 +60,4 @@ class Verdict:
     reason: str
     mends: tuple[Mend, ...] = ()
     retry: Retry = Retry.NONE
+    retune: Retune | None = None  # of a move: to be put back afterwards; the move is over

@@ -23,6 +23,18 @@ Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-
 PayloadName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,126}$")]
 
 
+Cpus = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(all|none|[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*)$",
+        max_length=2000,
+    ),
+]
+"""CPUs as xl prints them and takes them: `all`, `none`, `0-3,8`."""
+
+PoolName = Annotated[str, StringConstraints(pattern=r"^[^-\s]\S*$", max_length=255)]
+
+
 class Wire(BaseModel):
     """Base of all that crosses: frozen, and an unknown field is an error."""
 
@@ -30,7 +42,8 @@ class Wire(BaseModel):
 
 
 class Kind(StrEnum):
-    """What a step does; `mend` cleans up what an attempt left behind."""
+    """What a step does; `mend` cleans up what an attempt left behind, `retune` gives a guest that
+    has moved the share of the CPUs that it had."""
 
     MOVE = "move"
     STOP = "stop"
@@ -38,6 +51,7 @@ class Kind(StrEnum):
     REBOOT = "reboot"
     LIVEPATCH = "livepatch"
     MEND = "mend"
+    RETUNE = "retune"
 
 
 class MendAction(StrEnum):
@@ -47,6 +61,18 @@ class MendAction(StrEnum):
     DESTROY_INCOMING = "destroy_incoming"  # NAME--incoming, paused, that never ran
     RESUME_SOURCE = "resume_source"  # rename back and resume: the destination has nothing
     UNPAUSE = "unpause"  # NAME arrived paused and the source holds no copy that runs
+
+
+class Tuning(Wire):
+    """How a guest shares its host's CPUs, as `xl` shows it. None: not known."""
+
+    pool: PoolName | None = None
+    scheduler: Literal["credit", "credit2"] | None = None  # of that pool
+    weight: int | None = Field(default=None, ge=1, le=65535)
+    cap: int | None = Field(default=None, ge=0)  # percent of one CPU; 0: none
+    online_vcpus: int = Field(ge=0)
+    hard: tuple[Cpus, ...] = ()  # for each vCPU; empty: all CPUs for all of them
+    soft: tuple[Cpus, ...] | None = ()  # None: libxl may have chosen it, by the host's memory
 
 
 class Order(Wire):
@@ -69,7 +95,8 @@ class Order(Wire):
     build_ids: tuple[str, ...] = ()  # reboot: hypervisor builds that count as fixed
     moved_away: tuple[Name, ...] = ()  # reboot: guests that other hosts show, not this one
     mend: MendAction | None = None
-    domid: int | None = Field(default=None, ge=1)  # mend: the domain it was decided for
+    domid: int | None = Field(default=None, ge=1)  # mend, retune: the domain it was decided for
+    tuning: Tuning | None = None  # retune: what the guest had before its move
     payload: PayloadName | None = None  # live patch: its name; the file is NAME.livepatch
     payload_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     soft_deadline_s: float = Field(default=1800.0, gt=0)  # passes: an alarm, never a kill
@@ -113,6 +140,7 @@ class Attempt(Wire):
     ended_at: datetime | None = None
     bytes_sent: int | None = None  # by the transport so far
     output_tail: str = Field(default="", max_length=8000)  # stderr of the command
+    tuning: Tuning | None = None  # move: what the guest had right before it
 
 
 class Domain(Wire):
@@ -169,6 +197,7 @@ class GuestSeen(Wire):
     guest_class: str | None = None
     state: str = ""
     obstacles: tuple[Obstacle, ...] = ()
+    tuning: Tuning | None = None  # read where the set of guests changed, or a look was asked for
     config_path: str | None = None  # what `xl create` is given to start it again
     autostart: bool = False
     cpu_levelled: bool = False  # it uses fewer CPU features than its host has

@@ -58,6 +58,35 @@ def destroy(settings: Settings, domid: int) -> tuple[str, ...]:
     return (*settings.xl, "destroy", str(domid))
 
 
+def vcpus(settings: Settings, domid: int | None = None) -> tuple[str, ...]:
+    """Which vCPUs are online, and where each may run."""
+    return (*settings.xl, "vcpu-list", *(() if domid is None else (str(domid),)))
+
+
+def shares(settings: Settings, scheduler: str) -> tuple[str, ...]:
+    """Weight and cap of every domain in the cpupools of this scheduler."""
+    return (*settings.xl, f"sched-{scheduler}")
+
+
+def cpupool_migrate(settings: Settings, domid: int, pool: str) -> tuple[str, ...]:
+    return (*settings.xl, "cpupool-migrate", str(domid), pool)
+
+
+def share(settings: Settings, scheduler: str, domid: int, weight: int, cap: int) -> tuple[str, ...]:
+    """Set what the scheduler gives a domain; `cap` in percent of one CPU, 0: none."""
+    words = (f"sched-{scheduler}", "-d", str(domid), "-w", str(weight), "-c", str(cap))
+    return (*settings.xl, *words)
+
+
+def vcpu_set(settings: Settings, domid: int, online: int) -> tuple[str, ...]:
+    """How many vCPUs are online; as many as before, even where the host has fewer CPUs."""
+    return (*settings.xl, "vcpu-set", "-i", str(domid), str(online))
+
+
+def vcpu_pin(settings: Settings, domid: int, vcpu: int, hard: str, soft: str) -> tuple[str, ...]:
+    return (*settings.xl, "vcpu-pin", str(domid), str(vcpu), hard, soft)
+
+
 def livepatch_list(settings: Settings) -> tuple[str, ...]:
     return (*settings.xen_livepatch, "list")
 

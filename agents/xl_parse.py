@@ -45,6 +45,7 @@ class Info:
     memory_free_mib: int
     virt_caps: tuple[str, ...]
     hw_caps: tuple[int, ...]  # eight 32-bit words, as Xen orders its feature set
+    nodes: int = 1  # of NUMA
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def parse_info(text: str) -> Info:
         memory_free_mib=_number(pairs, "free_memory"),
         virt_caps=tuple(pairs.get("virt_caps", "").split()),
         hw_caps=_words(pairs.get("hw_caps", "")),
+        nodes=_number(pairs, "nr_nodes") if "nr_nodes" in pairs else 1,
     )
 
 

@@ -237,7 +237,9 @@ def _plan_rest(draft: Draft, reason: str, limits: Limits) -> None:
 def _skip_what_waits(draft: Draft) -> None:
     for name in sorted(draft.book.unfinished):
         step = draft.step(name)
-        brings_back = step.kind is Kind.MEND or (step.kind is Kind.START and not step.needs)
+        brings_back = step.kind in (Kind.MEND, Kind.RETUNE) or (
+            step.kind is Kind.START and not step.needs
+        )
         if step.state is StepState.WAITING and not brings_back:
             draft.put_step(step, StepState.SKIPPED, reason="aborted", ended_at=draft.now)
 

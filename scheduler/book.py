@@ -42,6 +42,7 @@ class Book:
         self.ready: set[str] = set()
         self.unfinished: set[str] = set()
         self.failed: set[str] = set()
+        self.retuning: set[str] = set()
         self._open_needs: dict[str, int] = {}
         self._dependents: dict[str, list[str]] = defaultdict(list)
         self._index(self.steps.values())
@@ -80,7 +81,9 @@ class Book:
         waiting = step.state is StepState.WAITING
         _keep(self.under_way, step.id, step.state in UNDER_WAY)
         _keep(self.ready, step.id, waiting and self._open_needs[step.id] == 0)
-        _keep(self.unfinished, step.id, waiting or step.state in UNDER_WAY)
+        unfinished = waiting or step.state in UNDER_WAY
+        _keep(self.unfinished, step.id, unfinished)
+        _keep(self.retuning, step.id, unfinished and step.kind is Kind.RETUNE)
         _keep(self.failed, step.id, step.state is StepState.FAILED and step.parent is None)
 
     def startable(self) -> list[Step]:

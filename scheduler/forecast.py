@@ -19,7 +19,7 @@ from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.forecast_exposure import guest_hours_ahead, guest_hours_gone
 from scheduler.forecast_runs import Ceilings, Chance, Floats, Work, ends
-from scheduler.forecast_speeds import Speeds, planned_s, speeds
+from scheduler.forecast_speeds import AFTERCARE, Speeds, planned_s, speeds
 from scheduler.frozen import Frozen
 from scheduler.rollout import ENDED, UNDER_WAY, HostState, Outlook, Rollout, RolloutState, StepState
 from scheduler.service.exposure import SAFE
@@ -163,7 +163,7 @@ def works_of(book: Book, now: datetime) -> list[Work]:
     """What has not ended yet. Cleaning up is short, and not planned."""
     if book.rollout.state in ENDED:
         return []
-    left = {name for name in book.unfinished if book.steps[name].kind is not Kind.MEND}
+    left = {name for name in book.unfinished if book.steps[name].kind not in AFTERCARE}
     return [_work(book, name, left, now) for name in sorted(left)]
 
 

@@ -18,6 +18,9 @@ from scheduler.frozen import Frozen
 from scheduler.progress import ARRIVED
 from scheduler.rollout import Step, StepState
 
+AFTERCARE = (Kind.MEND, Kind.RETUNE)
+"""Short, and in no plan."""
+
 PRIOR_STEPS = 3.0
 """The planner's figure for a kind of step counts as so many steps that took just as planned."""
 PRIOR_SPREAD_STEPS = 8.0
@@ -67,7 +70,7 @@ def speeds(book: Book) -> Speeds:
     ended = [step for step in book.steps.values() if _counts(step)]
     moves = [step for step in ended if step.kind is Kind.MOVE]
     reboots = [step for step in ended if step.kind is Kind.REBOOT]
-    others = [step for step in ended if step.kind not in (Kind.MOVE, Kind.REBOOT, Kind.MEND)]
+    others = [step for step in ended if step.kind not in (Kind.MOVE, Kind.REBOOT, *AFTERCARE)]
     moved_s = sum(took_s(step) for step in moves)
     return Speeds(
         move=speed(map(ratio, moves)),

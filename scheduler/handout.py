@@ -219,6 +219,7 @@ def order_of(draft: Draft, step: Step, sight: Sight, limits: Limits) -> Order:
         "domid": step.domid,
         "payload": step.payload,
         "payload_sha256": step.payload_sha256,
+        "tuning": step.tuning,
         "soft_deadline_s": limits.attempt_alarm_s,
     }
     return Order.model_validate(facts)

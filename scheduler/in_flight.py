@@ -71,6 +71,8 @@ def must_end_first(book: Book) -> bool:
 
 
 def _keepable(step: Step) -> bool:
+    if step.kind is Kind.RETUNE:  # of a move that is over: no plan knows of it
+        return True
     if step.kind not in (Kind.MOVE, Kind.REBOOT):
         return False
     settling = step.state is StepState.SETTLING and step.held_since is None
@@ -142,7 +144,7 @@ def kept_steps(plan: Plan, flight: InFlight) -> dict[str, str]:
 
 def still_under_way(draft: Draft, planned: Kept) -> bool:
     """Whether what a plan was made around is just what is under way now."""
-    return set(planned.kept.values()) == draft.book.under_way
+    return set(planned.kept.values()) == draft.book.under_way - draft.book.retuning
 
 
 def keep(draft: Draft, planned: Kept, generation: int, waves_before: int = 0) -> None:

@@ -58,7 +58,7 @@ def _clear(draft: Draft, hosts: dict[str, HostRecord]) -> None:
 
 
 def _falls_away(draft: Draft, step: Step, hosts: dict[str, HostRecord]) -> bool:
-    if step.kind is Kind.MEND or hosts.keys().isdisjoint(step.hosts):
+    if step.kind in (Kind.MEND, Kind.RETUNE) or hosts.keys().isdisjoint(step.hosts):
         return False
     if step.kind is not Kind.START:
         return True

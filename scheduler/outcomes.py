@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from agents.settle import Mend, Outcome, Retry, Verdict
 from agents.wire import Attempt, AttemptState, Kind, RefusalCode
+from scheduler import retuning
 from scheduler.budget import over_budget
 from scheduler.comeback import Comeback, come_back, fixed
 from scheduler.draft import Draft
@@ -93,7 +94,11 @@ def _unclear(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None
         draft.put_step(step, held_since=since, reason=verdict.reason, outcome=outcome)
         draft.say(outcome, verdict.reason, step)
     limit_s = limits.reboot_limit_s if step.kind is Kind.REBOOT else limits.settle_limit_s
-    if draft.now - since > timedelta(seconds=limit_s):
+    if draft.now - since <= timedelta(seconds=limit_s):
+        return
+    if step.kind is Kind.RETUNE:
+        _give_up(draft, draft.step(step.id), verdict.reason)
+    else:
         stop(draft, f"{describe(step)}: nobody can tell how it ended: {verdict.reason}")
 
 
@@ -146,6 +151,8 @@ def _succeeded(draft: Draft, step: Step, verdict: Verdict) -> None:
     )
     draft.say(str(verdict.outcome), verdict.reason or describe(step), step)
     _note_success(draft, step, verdict)
+    if verdict.retune:
+        retuning.begin(draft, step, verdict.retune)
     if draft.rollout.replans:
         draft.put_rollout(replans=0)
 
@@ -186,7 +193,7 @@ def _crashed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None
 
 def _stayed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
     _drop(draft, step)
-    if step.guest:
+    if step.guest and step.kind is not Kind.RETUNE:
         stayed = draft.guest(step.guest, step.host).stayed + 1
         draft.put_guest(step.guest, step.host, stayed=stayed, reason=verdict.reason)
     draft.say("stayed", verdict.reason, step)
@@ -211,9 +218,8 @@ def _stayed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
 
 def _give_up(draft: Draft, step: Step, reason: str) -> None:
     """The step will not work: the guest (or the host) is left out of what is planned next."""
-    if step.kind is Kind.MEND:
-        draft.put_step(step, StepState.FAILED, reason=reason, ended_at=draft.now)
-        draft.say("failed", reason, step)
+    if step.kind in (Kind.MEND, Kind.RETUNE):
+        fail(draft, step, reason)  # it has a parent: nothing is planned anew for it
         return
     if step.kind is Kind.LIVEPATCH:
         gave_up(draft, step, reason)

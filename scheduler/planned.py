@@ -188,7 +188,8 @@ def take_over(draft: Draft, planned: Planned) -> None:
 
 def _left(draft: Draft) -> Iterable[Step]:
     names = [*draft.book.unfinished - draft.book.under_way, *draft.book.failed]
-    return [draft.step(name) for name in sorted(names)]
+    left = [draft.step(name) for name in sorted(names)]
+    return [step for step in left if step.kind is not Kind.RETUNE]
 
 
 def _take_over_host(draft: Draft, name: str, record: HostRecord) -> None:

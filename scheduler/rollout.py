@@ -11,10 +11,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from agents.notices import Notice
-from agents.wire import Kind, MendAction, Order, Wanted
+from agents.wire import Kind, MendAction, Order, Tuning, Wanted
 from scheduler.advisory import Advisory
 from scheduler.choice import Choice
 from scheduler.frozen import Frozen
+from scheduler.outlook import Outlook as Outlook
 from scheduler.waves import Hold as Hold
 from scheduler.waves import PartWish, WaveRecord
 
@@ -95,17 +96,6 @@ STEP_NEXT: dict[StepState, frozenset[StepState]] = {
 UNDER_WAY = frozenset({StepState.ORDERED, StepState.RUNNING, StepState.SETTLING, StepState.MENDING})
 
 
-class Outlook(Frozen):
-    """The newest forecast in short (`scheduler.forecast`): when the last step will have ended."""
-
-    made_at: datetime
-    p50_at: datetime  # in half of the runs by then
-    p90_at: datetime  # in nine of ten
-    deadline: datetime | None = None
-    late_hosts: int = 0  # whose own p90 is past the deadline
-    late: bool = False  # p90 is past the deadline, or was and is still close to it
-
-
 class Rollout(Frozen):
     """The head of a rollout; its steps, hosts and guests are records of their own."""
 
@@ -165,9 +155,10 @@ class Step(Frozen):
     ordered_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    parent: str | None = None  # mend: the step whose leftovers it cleans up
+    parent: str | None = None  # mend, retune: the step whose leftovers or guest it looks after
     mend: MendAction | None = None
     domid: int | None = None
+    tuning: Tuning | None = None  # retune: what the guest had before its move
     boot_id: str | None = None  # reboot: the boot id that is to end
     room_mib: int = 0  # move: what the guest takes at its destination, as last seen
     payload: str | None = None  # live patch: its name, its file's digest, the build that it fits

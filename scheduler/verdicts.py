@@ -11,6 +11,7 @@ from agents.settle import (
     settle_mend,
     settle_move,
     settle_reboot,
+    settle_retune,
     settle_start,
     settle_stop,
 )
@@ -25,6 +26,7 @@ ONE_HOST: Mapping[Kind, Callable[[Order, Attempt, Report], Verdict]] = {
     Kind.REBOOT: settle_reboot,
     Kind.MEND: settle_mend,
     Kind.LIVEPATCH: settle_livepatch,
+    Kind.RETUNE: settle_retune,
 }
 
 

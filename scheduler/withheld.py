@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from agents.wire import Kind
 from scheduler.draft import Draft
+from scheduler.retuning import awaited
 from scheduler.rollout import Step
 from scheduler.waves import WaveState
 
-BRINGS_BACK = frozenset({Kind.START, Kind.MEND})
+BRINGS_BACK = frozenset({Kind.START, Kind.MEND, Kind.RETUNE})
 
 
 def withheld(draft: Draft, step: Step) -> bool:
@@ -18,6 +19,8 @@ def withheld(draft: Draft, step: Step) -> bool:
     wave = draft.wave(step.wave)
     hosts = [draft.host(name) for name in step.hosts if name in draft.book.hosts]
     if (wave is not None and wave.paused) or any(host.paused for host in hosts):
+        return True
+    if awaited(draft, step):
         return True
     if step.kind in BRINGS_BACK:
         return False

@@ -22,6 +22,7 @@ from agents.wire import (
     Order,
     RefusalCode,
     Report,
+    Tuning,
     Wanted,
 )
 from planner.fleet import Evacuation, Fleet, Guest
@@ -56,9 +57,12 @@ from scheduler.waves import Hold, PartWish
 OLD, NEW = "0" * 40, "f" * 40
 START = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 
+USUAL = Tuning(pool="Pool-0", scheduler="credit2", weight=256, cap=0, online_vcpus=1)
+
 Fault = str
 """`refuses`: ignores its suspend request; `crashes`: dies on arrival; `twice`: runs on both hosts;
-`fails`: the first migration breaks; `stays_up`: ignores its shutdown."""
+`fails`: the first migration breaks; `stays_up`: ignores its shutdown; `stays_untuned`: its pinning
+cannot be put back."""
 
 
 @dataclass
@@ -74,6 +78,7 @@ class SimHost:
     boot: int = 1
     up: bool = True
     next_domid: int = 1
+    tunings: dict[str, Tuning] = field(default_factory=dict)  # of guests with more than the usual
     domains: dict[str, Domain] = field(default_factory=dict)  # by name as xl shows it
     report: Report | None = None
     livepatches: tuple[str, ...] = ()
@@ -305,7 +310,7 @@ class Sim:
         heapq.heappush(self._future, (self.now + timedelta(seconds=seconds), self._number, then))
 
     def _take(self, order: Order) -> None:
-        brings_back = order.kind in (Kind.START, Kind.MEND)
+        brings_back = order.kind in (Kind.START, Kind.MEND, Kind.RETUNE)
         allowed = self.wanted is Wanted.RUN or (self.wanted is Wanted.ABORT and brings_back)
         parts = {self.wanted} | self._wishes(order)
         if not allowed or Wanted.PAUSE in parts or (Wanted.ABORT in parts and not brings_back):
@@ -334,6 +339,7 @@ class Sim:
             Kind.START: self._start,
             Kind.REBOOT: self._reboot,
             Kind.MEND: self._mend,
+            Kind.RETUNE: self._retune,
             Kind.LIVEPATCH: self._patch,
         }
 
@@ -346,6 +352,7 @@ class Sim:
         text: str = "",
         refusal: RefusalCode | None = None,
         reason: str = "",
+        tuning: Tuning | None = None,
     ) -> None:
         """Note how far an attempt has come."""
         self._attempts[order.attempt_id] = Attempt(
@@ -356,6 +363,7 @@ class Sim:
             guest_uuid=order.guest_uuid,
             exit_code=exit_code,
             output_tail=text,
+            tuning=tuning,
             refusal=refusal,
             reason=reason,
             started_at=self.now,
@@ -384,7 +392,9 @@ class Sim:
         self._boot_guest(guest, order.destination or "")
         if fault == "crashes":
             self._drop(order.destination or "", guest.name)
-        self.say(order, AttemptState.ENDED, exit_code=0, text="Migration successful.\n")
+        before = self.hosts[order.host].tunings.pop(guest.name, USUAL)
+        text = "Migration successful.\n"
+        self.say(order, AttemptState.ENDED, exit_code=0, text=text, tuning=before)
 
     def _stop(self, order: Order) -> tuple[float, Callable[[], None]]:
         def then() -> None:
@@ -448,6 +458,23 @@ class Sim:
             setattr(self.hosts[name], field_name, value)
         self.hosts[name].report = None
 
+    def tune(self, host: str, guest: str, tuning: Tuning) -> None:
+        """Give a guest a share of the CPUs that no migration brings along."""
+        self.hosts[host].tunings[guest] = tuning
+        self.hosts[host].report = None
+
+    def _retune(self, order: Order) -> tuple[float, Callable[[], None]]:
+        def then() -> None:
+            if self.faults.get(order.guest or "") == "stays_untuned":
+                text = "Could not set affinity for vcpu `0'.\n"
+                self.say(order, AttemptState.ENDED, exit_code=1, text=text)
+                return
+            assert order.tuning is not None and order.guest in self.hosts[order.host].domains
+            self.tune(order.host, order.guest, order.tuning)
+            self.say(order, AttemptState.ENDED, exit_code=0)
+
+        return 1.0, then
+
     def _boot_guest(self, guest: Guest, where: str) -> None:
         host = self.hosts[where]
         host.domains[guest.name] = Domain(
@@ -474,7 +501,11 @@ class Sim:
 
     def look(self, host: SimHost) -> Report:
         """One look at a host."""
-        seen = [self._seen(self.guests[d.name], d) for d in host.domains.values()]
+        tuned = host.tunings
+        seen = [
+            self._seen(self.guests[d.name], d, tuned.get(d.name, USUAL))
+            for d in host.domains.values()
+        ]
         held_mib = sum(guest.memory_mib + guest.overhead_mib for guest in seen)
         dom0 = Domain(
             domid=0,
@@ -508,7 +539,7 @@ class Sim:
             offers=host.offers,
         )
 
-    def _seen(self, guest: Guest, domain: Domain) -> GuestSeen:
+    def _seen(self, guest: Guest, domain: Domain, tuning: Tuning) -> GuestSeen:
         return GuestSeen(
             name=guest.name,
             uuid=domain.uuid,
@@ -520,6 +551,7 @@ class Sim:
             needs=guest.needs,
             guest_class=guest.guest_class,
             state=domain.state,
+            tuning=tuning,
             config_path=f"/etc/xen/{guest.name}.cfg",
         )
 

@@ -21,13 +21,14 @@ class Size:
 
     memory_mib: int = 1280
     dom0_mib: int = 512
+    cpus: int = 1
 
 
 def argv(layout: Layout, host: Host, images: Images, size: Size) -> list[str]:
     """The command line of one host."""
     return [
         "qemu-system-x86_64", "-name", host.name,
-        "-accel", "tcg,thread=multi,tb-size=256", "-cpu", CPU, "-smp", "1",
+        "-accel", "tcg,thread=multi,tb-size=256", "-cpu", CPU, "-smp", str(size.cpus),
         "-m", str(size.memory_mib), "-machine", "pc",
         "-nodefaults", "-no-user-config", "-display", "none",
         *_boot(host, images, size),

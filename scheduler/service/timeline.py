@@ -91,7 +91,10 @@ def _spans(book: Book, now: datetime) -> dict[str, list[_Span]]:
     measured = pace(book, now) or Pace(0.0, 1.0, ())
     found: dict[str, list[_Span]] = {}
     for step in book.steps.values():
-        if step.kind is Kind.MEND or step.state in (StepState.SKIPPED, StepState.FAILED):
+        if step.kind in (Kind.MEND, Kind.RETUNE) or step.state in (
+            StepState.SKIPPED,
+            StepState.FAILED,
+        ):
             continue
         start_s, end_s = _times(book, step, now, measured)
         span = _Span(start_s, end_s, _look(step), str(step.kind))

@@ -54,6 +54,13 @@ def by_name(state: State, name: str) -> Domain | None:
     return next((d for d in state["domains"] if d["name"] == name), None)
 
 
+def pool_of(state: State, domain: Domain) -> dict[str, Any]:
+    """The cpupool that a domain is in."""
+    name = domain.get("pool", "Pool-0")
+    pools: list[dict[str, Any]] = state["cpupools"]
+    return next((p for p in pools if p["name"] == name), pools[0])
+
+
 def new_domain(
     state: State, config: dict[str, Any], name: str, now: float, domid: int | None = None
 ) -> Domain:
@@ -80,6 +87,7 @@ def new_domain(
         "started_at": now,
         "monitored": True,
         "pins": {},
+        "pool": config["c_info"].get("pool_name", "Pool-0"),
         "xs": {},
         "config": config,
     }

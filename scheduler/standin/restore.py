@@ -87,6 +87,8 @@ class Restore:
                 change.state, self.config, self.incoming, change.now, wanted
             )
             domain["online"] = 0
+            params = domain["config"]["b_info"].get("sched_params", {})
+            params["sched"] = lifecycle.pool_of(change.state, domain).get("sched", "credit2")
             domain["monitored"] = self.monitored
             self.domid = domain["domid"]
             facts = {"domid": self.domid, "uuid": domain["uuid"], "name": self.incoming}

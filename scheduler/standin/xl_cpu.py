@@ -1,23 +1,30 @@
-"""`xl vcpu-list`, `vcpu-pin`, `vcpu-set`, `cpupool-list`, `sched-credit`, `sched-credit2`."""
+"""`xl vcpu-list`, `vcpu-pin`, `vcpu-set`."""
 
 from __future__ import annotations
 
+from scheduler.standin.cpu_map import shown, wanted_cpus
 from scheduler.standin.dom0 import Dom0, complain, find_domain, say
-from scheduler.standin.lifecycle import cpu_s
+from scheduler.standin.lifecycle import cpu_s, pool_of
 from scheduler.standin.xl_list import activity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from scheduler.standin.store import Domain
+    from scheduler.standin.store import Domain, State
+
+SCHED = "libxl: error: libxl_sched.c"
+UNREACHABLE = (
+    "libxl: warning: libxl_sched.c:84:libxl__set_vcpuaffinity: Domain {}:All cpus in soft affinity"
+    " of vcpu {} are unreachable. Only hard affinity will be considered for scheduling\n"
+)
 
 
 def vcpu_list(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
     state = dom0.state()
-    domains = [find_domain(state, word) for word in rest] if rest else state["domains"]
     head = f"{'Name':<32} {'ID':>5} {'VCPU':>5} {'CPU':>5} {'State':>5} {'Time(s)':>9}"
     say(f"{head} Affinity (Hard / Soft)\n")
+    domains = [find_domain(state, word) for word in rest] if rest else state["domains"]
     now, cpus = dom0.world.now(), state["cpu"]["nr_cpus"]
     for domain in domains:
         say("".join(_vcpu_row(domain, vcpu, cpus, now) for vcpu in range(_vcpus(domain))))
@@ -40,88 +47,116 @@ def _vcpu_row(domain: Domain, vcpu: int, cpus: int, now: float) -> str:
     else:
         row += f"{'-':>5}   --p "
         seconds = 0.0
-    hard, soft = domain["pins"].get(str(vcpu), ["all", "all"])
+    hard, soft = _pins(domain, vcpu)
     return f"{row}{seconds:9.1f}  {hard} / {soft}\n"
+
+
+def _pins(domain: Domain, vcpu: int) -> list[str]:
+    found: list[str] = domain["pins"].get(str(vcpu), ["all", "all"])
+    return found
 
 
 def vcpu_pin(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
     """Pinning is runtime state: a migration loses it."""
-    word, vcpu, hard = rest[:3]
-    soft = rest[3] if len(rest) > 3 else "-"
+    word, vcpu = rest[:2]
     with dom0.change() as change:
-        domain = find_domain(change.state, word)
-        if vcpu != "all" and not vcpu.isdigit():
+        domain = _domain_for(change.state, word)
+        number = vcpu[: len(vcpu) - len(vcpu.lstrip("0123456789"))]
+        if vcpu != "all" and not number:
             complain(f"Error: Invalid argument {vcpu} as VCPU.\n")
             return 1
-        for number in range(_vcpus(domain)) if vcpu == "all" else [int(vcpu)]:
-            old = domain["pins"].get(str(number), ["all", "all"])
-            new = [old[i] if wish == "-" else wish for i, wish in enumerate((hard, soft))]
-            domain["pins"][str(number)] = new
+        cpus = [_map(wish, change.state) for wish in (*rest[2:4], "-")[:2]]
+        if any(found is not None and not found for found in cpus):
+            complain(f"vcpu {'hard' if cpus[0] == set() else 'soft'} affinity map is empty\n")
+            return 1
+        if vcpu == "all":
+            return _pin_all(change.state, domain, cpus)
+        if _pin(change.state, domain, int(number), cpus):
+            return 0
+        complain(f"Could not set affinity for vcpu `{number}'.\n")
+        return 1
+
+
+def _domain_for(state: State, word: str) -> Domain:
+    """A domid is taken as it is, and only the hypervisor misses the domain."""
+    from scheduler.standin.dom0 import Exit
+
+    if word.isdigit() and all(d["domid"] != int(word) for d in state["domains"]):
+        complain("Could not get domain info\n")
+        raise Exit(1)
+    return find_domain(state, word)
+
+
+def _map(wish: str, state: State) -> set[int] | None:
+    return None if wish == "-" else wanted_cpus(wish, state["cpu"]["nr_cpus"])
+
+
+def _pin_all(state: State, domain: Domain, cpus: list[set[int] | None]) -> int:
+    """Ends with 0 even where nothing could be set, as xl does."""
+    well = True
+    for vcpu in range(_vcpus(domain)):
+        if not _pin(state, domain, vcpu, cpus):
+            where = "libxl_sched.c:124:libxl_set_vcpuaffinity_all"
+            complain(
+                f"libxl: warning: {where}: Domain {domain['domid']}:Failed to set affinity for"
+                f" {vcpu}\n"
+            )
+            well = False
+    if not well:
+        complain("Could not set affinity.\n")
     return 0
+
+
+def _pin(state: State, domain: Domain, vcpu: int, cpus: list[set[int] | None]) -> bool:
+    """The hypervisor keeps of a hard affinity what the domain's pool has; that must be something"""
+    total, (hard, soft) = state["cpu"]["nr_cpus"], cpus
+    pool = set(pool_of(state, domain)["cpus"])
+    online = vcpu < _vcpus(domain)
+    if not online or (hard is not None and not hard & pool):
+        where = f"{SCHED}:62:libxl__set_vcpuaffinity: Domain {domain['domid']}:"
+        complain(f"{where}Setting vcpu affinity: Invalid argument\n")
+        return False
+    old = _pins(domain, vcpu)
+    new = [old[0] if hard is None else shown(hard, total)]
+    new.append(old[1] if soft is None else shown(soft, total))
+    domain["pins"][str(vcpu)] = new
+    if soft is not None and not soft & (wanted_cpus(new[0], total) & pool):
+        complain(UNREACHABLE.format(domain["domid"], vcpu))
+    return True
 
 
 def vcpu_set(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
-    if not rest[1].isdigit():
-        find_domain(dom0.state(), rest[0])
+    state = dom0.state()
+    if rest[0].isdigit() and all(d["domid"] != int(rest[0]) for d in state["domains"]):
+        return 1
+    domain = find_domain(state, rest[0])
+    if not rest[1][:1].isdigit():
         complain("Error: Invalid argument.\n")
         return 1
-    with dom0.change() as change:
-        domain = find_domain(change.state, rest[0])
-        domain["online"] = min(int(rest[1]), _vcpus(domain))
-    return 0
-
-
-def cpupool_list(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
-    state = dom0.state()
-    pools = [p for p in state["cpupools"] if not rest or p["name"] == rest[0]]
-    if rest and not pools:
-        complain(f"Pool '{rest[0]}' does not exist\n")
+    wanted, cpus = int(rest[1]), state["cpu"]["nr_cpus"]
+    if not options.get("i") and wanted > max(cpus, domain["online"]):
+        complain(
+            f"You are overcommmitting! You have {cpus} physical CPUs and want {wanted} vCPUs!"
+            " Aborting, use --ignore-host to continue\n"
+        )
         return 1
-    if options.get("c"):
-        say(f"{'Name':<19}CPU list\n")
-        for pool in pools:
-            say(f"{pool['name']:<19}{','.join(str(cpu) for cpu in pool['cpus'])}\n")
-        return 0
-    say(f"{'Name':<19}CPUs   Sched     Active   Domain count\n")
-    for pool in pools:
-        count = len(state["domains"]) if pool["name"] == "Pool-0" else 0
-        say(f"{pool['name']:<19}{len(pool['cpus']):3d}{'credit2':>10}       y         {count:2d}\n")
-    return 0
-
-
-def sched_credit(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
-    """The scheduler is credit2: the table of credit's pools is empty."""
-    return 0
-
-
-def sched_credit2(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
-    if ("w" in options or "c" in options) and "d" not in options:
-        complain("Must specify a domain.\n")
+    refusal = _refused_count(wanted, _vcpus(domain))
+    if refusal:
+        text, code = refusal
+        where = f"libxl: error: libxl_domain.c:{1863 if wanted == 0 else 1870}"
+        complain(f"{where}:libxl_set_vcpuonline: Domain {domain['domid']}:{text}\n")
+        complain(
+            f"libxl_set_vcpuonline failed domid={domain['domid']} max_vcpus={wanted}, rc: {code}\n"
+        )
         return 1
-    if "d" not in options:
-        return _sched_table(dom0)
-    if "w" not in options and "c" not in options:
-        domain = find_domain(dom0.state(), options["d"])
-        say(_sched_head() + _sched_row(domain))
-        return 0
     with dom0.change() as change:
-        params = find_domain(change.state, options["d"])["config"]["b_info"]["sched_params"]
-        for letter, key in (("w", "weight"), ("c", "cap")):
-            if letter in options:
-                params[key] = int(options[letter])
+        find_domain(change.state, rest[0])["online"] = wanted
     return 0
 
 
-def _sched_table(dom0: Dom0) -> int:
-    say("Cpupool Pool-0: ratelimit=1000us\n" + _sched_head())
-    say("".join(_sched_row(domain) for domain in dom0.state()["domains"]))
-    return 0
-
-
-def _sched_head() -> str:
-    return f"{'Name':<33} {'ID':>4} {'Weight':>6} {'Cap':>4}\n"
-
-
-def _sched_row(domain: Domain) -> str:
-    params = domain["config"]["b_info"]["sched_params"]
-    return f"{domain['name']:<33} {domain['domid']:4d} {params['weight']:6d} {params['cap']:4d}\n"
+def _refused_count(wanted: int, most: int) -> tuple[str, int] | None:
+    if wanted == 0:
+        return "Requested 0 VCPUs!: Function not implemented", -3
+    if wanted > most:
+        return f"Requested {wanted} VCPUs, however maximum is {most}!", -6
+    return None

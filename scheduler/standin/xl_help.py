@@ -77,7 +77,8 @@ HELP: dict[str, tuple[str, str, str, str]] = {
         "fN",
         "[option] <Domain> <VCPU|all> <Hard affinity|-|all> <Soft affinity|-|all>",
         "Set which CPUs a VCPU can use",
-        "-f, --force        undo an override pinning done by the kernel",
+        "-f, --force        undo an override pinning done by the kernel\n"
+        "--ignore-global-affinity-masks Ignore global masks in xl.conf",
     ),
     "vcpu-set": (
         "f",
@@ -119,6 +120,21 @@ HELP: dict[str, tuple[str, str, str, str]] = {
     "network-list": ("", "<Domain(s)>", "List virtual network interfaces for a domain", ""),
     "block-list": ("", "<Domain(s)>", "List virtual block devices for a domain", ""),
     "uptime": ("", "[-s] [Domain]", "Print uptime for all/some domains", ""),
+    "cpupool-create": (
+        "fN",
+        "[options] [<ConfigFile>] [vars]",
+        "Create a new CPU pool",
+        "-h, --help                   Print this help.\n"
+        "-f FILE, --defconfig=FILE    Use the given configuration file.\n"
+        "-n, --dryrun                 Dry run - prints the resulting configuration.",
+    ),
+    "cpupool-cpu-remove": (
+        "f",
+        "<CPU Pool> <CPU nr>|node:<node nr>",
+        "Removes a CPU from a CPU pool",
+        "",
+    ),
+    "cpupool-migrate": ("f", "<Domain> <CPU Pool>", "Moves a domain into a CPU pool", ""),
     "cpupool-list": (
         "",
         "[-c|--cpus] [<CPU Pool>]",

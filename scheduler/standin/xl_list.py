@@ -62,7 +62,7 @@ def _row(domain: Domain, options: dict[str, Any], now: float) -> str:
     if options.get("v") or options.get("Z"):
         row += f" {'-':>16}"
     if options.get("c"):
-        row += f"{'Pool-0':>16}"
+        row += f"{domain.get('pool', 'Pool-0'):>16}"
     if options.get("n"):
         row += " all"
     return row

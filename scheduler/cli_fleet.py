@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.wire import GuestSeen, Report
+from scheduler.cli_closed import host_closed
 from scheduler.cli_common import Exit, fail, inventory_of, store
 from scheduler.cli_enroll import host_enroll, host_withdraw
 from scheduler.desk import Desk
@@ -122,6 +123,7 @@ def _words(guest: GuestSeen) -> str:
     return f"{facts}; {obstacles}" if obstacles else facts
 
 
+hosts.command(name="closed")(host_closed)
 hosts.command(name="enroll")(host_enroll)
 hosts.command(name="withdraw")(host_withdraw)
 

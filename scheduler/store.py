@@ -9,6 +9,7 @@
 | `xr:rollout:ID:events` | stream of happenings |
 | `xr:rollout:ID:fleet:G`, `:plan:G` | the documents of plan generation G |
 | `xr:control:ID` | what people want (`agents.keys.keys.control`); hosts obey it at once |
+| `xr:closed` | hash: host -> why it takes no new guests (`scheduler.closed`) |
 | `xr:owner` | hash: host -> the rollout that may touch it |
 | `xr:inventory` | the inventory's document |
 | `xr:advisories` | hash: id -> advisory |

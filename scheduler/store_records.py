@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from agents.keys import keys
 from agents.wire import Wanted
 from scheduler import notice
+from scheduler.closed import closing
 from scheduler.rollout import Change, Rollout
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -51,6 +52,7 @@ def payload(head: Rollout, change: Change, wanted: Wanted | None) -> str:
         "tables": {name: records for name, records in tables.items() if records},
         "orders": orders + given,
         "drops": drops + over,
+        "closed": closing(head, change),
         "happenings": [line.model_dump_json() for line in change.happenings],
     }
     if wanted is not None:

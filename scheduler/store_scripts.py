@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-SAVE_LUA = """
+from scheduler.closed import CLOSED_LUA
+
+SAVE_LUA = (
+    """
 -- KEYS[1]: the rollout's prefix.  ARGV[1]: the change as JSON, ARGV[2]: expected version,
 -- ARGV[3]: writer.  All or nothing; a repeated call after a lost reply is taken as the first.
 local base = KEYS[1]
@@ -28,8 +31,10 @@ for _, line in ipairs(change.happenings) do
 end
 if change.wanted then redis.call('HSET', change.wanted[1], 'wanted', change.wanted[2],
   'by', 'xenroll', 'reason', change.wanted[3], 'at', change.wanted[4]) end
-return 'saved'
 """
+    + CLOSED_LUA
+    + "return 'saved'"
+)
 
 WANT_LUA = """
 -- KEYS: control.  ARGV: wanted, by, reason, time.  What a person wants; hosts obey at once.

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from agents.wire import GuestSeen, Report
+from scheduler.closed import ClosedHost, closed_hosts
 from scheduler.inventory import HostEntry
 from scheduler.service.anyname import ANY_NAME
 from scheduler.service.paging import Cursor, Limit, Page, page
@@ -87,6 +88,12 @@ def _host(fleet: FleetView, entry: HostEntry) -> HostOut:
         rollout=fleet.owners.get(entry.name),
         trouble=fleet.trouble.get(entry.name, ""),
     )
+
+
+@router.get("/closed-hosts")
+def hosts_closed(who: Viewer, parts: Parts) -> list[ClosedHost]:
+    """Hosts that take no new guests now, by name: whoever places guests leaves them out."""
+    return closed_hosts(parts.store.client)
 
 
 @router.get("/guests")

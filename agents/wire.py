@@ -201,6 +201,8 @@ class GuestSeen(Wire):
     config_path: str | None = None  # what `xl create` is given to start it again
     autostart: bool = False
     cpu_levelled: bool = False  # it uses fewer CPU features than its host has
+    net_bytes: int | None = None  # through its network interfaces, both ways; None: not known
+    console_bytes: int | None = None  # in the log of its console
 
 
 class LeftoverKind(StrEnum):
@@ -223,6 +225,14 @@ class Leftover(Wire):
     state: str
     cpu_time_s: float
     memory_mib: int
+
+
+class DomainEnd(Wire):
+    """A domain that ended on this host since its boot, by xl's log of it."""
+
+    domid: int
+    name: str
+    reason_code: int  # Xen's: 0 power off, 1 reboot, 2 suspend, 3 crash, 4 watchdog, 5 soft reset
 
 
 class BootStart(Wire):
@@ -258,10 +268,16 @@ class Report(Wire):
     leftovers: tuple[Leftover, ...] = ()
     boot_starts: tuple[BootStart, ...] = ()
     put_aside: tuple[str, ...] = ()  # links that would have started guests that moved away
+    endings: tuple[DomainEnd, ...] = ()  # of guests that were seen here; the newest last
     offers: tuple[str, ...] = ()
     receiving: int = 0  # `xl migrate-receive` processes that live
     attempts: tuple[Attempt, ...] = ()
     trouble: tuple[str, ...] = ()
+
+    @property
+    def build(self) -> str:
+        """The hypervisor that runs, short enough for a table: `4.17.5 ab12cd34ef56`."""
+        return f"{self.xen_version} {self.build_id[:12]}".strip()
 
     @property
     def xen(self) -> str:

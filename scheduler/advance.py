@@ -18,6 +18,7 @@ from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.bring_back import bring_back
 from scheduler.comeback import recover
+from scheduler.crashes import CrashEvent, replan_after_release, take
 from scheduler.deviation import foreign_arrivals, overdue
 from scheduler.draft import Draft
 from scheduler.foresee import foresee
@@ -103,7 +104,7 @@ class Foreseen:
     outlook: Outlook
 
 
-Told = WantsPart | Approved | Doubted | Replanned | Foreseen
+Told = WantsPart | Approved | Doubted | Replanned | Foreseen | CrashEvent
 Event = Tick | AttemptSeen | Settled | Wants | Told
 
 
@@ -121,12 +122,12 @@ def advance(book: Book, event: Event, limits: Limits) -> Change:
     elif isinstance(event, Settled):
         settled(draft, draft.step(event.step_id), event.verdict, limits)
     else:
-        _told(draft, event)
+        _told(draft, event, limits)
     notice.lift(draft)
     return draft.change()
 
 
-def _told(draft: Draft, event: Told) -> None:
+def _told(draft: Draft, event: Told, limits: Limits) -> None:
     """What people, planner and forecast say."""
     if isinstance(event, WantsPart | Approved):
         take_up(draft, event)
@@ -134,8 +135,10 @@ def _told(draft: Draft, event: Told) -> None:
         stop(draft, event.reason)
     elif isinstance(event, Foreseen):
         foresee(draft, event.outlook)
-    else:
+    elif isinstance(event, Replanned):
         take_over(draft, event.planned)
+    else:
+        take(draft, event, limits)
 
 
 def _wants(draft: Draft, event: Wants) -> None:
@@ -179,6 +182,7 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     overdue(draft, event.sight, limits)
     if failing := too_many_failed(draft, limits):
         stop(draft, failing)
+    replan_after_release(draft)
     _replan_what_failed(draft, limits)
     _plan_rest(draft, foreign_arrivals(draft, event.sight), limits)
     _plan_rest(draft, watch(draft, event.sight), limits)

@@ -62,6 +62,13 @@ def _service(app: typer.Typer) -> None:
     cli_service.register(app)
 
 
+def _crash(app: typer.Typer) -> None:
+    from scheduler import cli_crash
+
+    app.add_typer(cli_crash.crashes, name="crash")
+    app.add_typer(cli_crash.classes, name="class")
+
+
 PARTS: dict[str, Callable[[typer.Typer], None]] = {
     "plan": _offline,
     "check": _offline,
@@ -70,6 +77,8 @@ PARTS: dict[str, Callable[[typer.Typer], None]] = {
     "host": _fleet,
     "guest": _fleet,
     "inventory": _fleet,
+    "crash": _crash,
+    "class": _crash,
     "controller": _controller,
     "notify": _notify,
     "report": _report,

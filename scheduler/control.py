@@ -45,6 +45,8 @@ from scheduler.replanning import Fresh
 from scheduler.rollout import ENDED, RolloutState, Step, StepState, attempt_id
 from scheduler.store import Conflict, Store
 from scheduler.verdicts import verdict_of
+from scheduler.watch_store import WatchStore
+from scheduler.watcher import Watcher
 from scheduler.wave_gates import BACK
 
 Log = Callable[[str], None]
@@ -84,6 +86,8 @@ class Controller:
             parts.store, self.looks, parts.clock, parts.limits, parts.plan, parts.log
         )
         self.foresight = Foresight(parts.clock.monotonic, parts.limits)
+        watched = WatchStore(parts.client, parts.store.writer)
+        self.watcher = Watcher(watched, inventory, parts.limits, parts.log)
         self.books: dict[str, Book] = {}
         self._sent_s: dict[str, float] = {}
         self._missing_s: dict[str, float] = {}
@@ -92,10 +96,12 @@ class Controller:
         """Use another inventory from now on."""
         self.inventory = inventory
         self.desk.take_inventory(inventory)
+        self.watcher.take_inventory(inventory)
 
     def tick(self) -> None:
         """One round over all rollouts. Raises redis errors; the caller waits and calls again."""
         self.desk.refresh()
+        self.watcher.tick(self.desk, self.books, self.parts.clock.now())
         for rollout_id in self.parts.store.ids():
             try:
                 self._lead(rollout_id)
@@ -107,9 +113,12 @@ class Controller:
         book = self.books.get(rollout_id)
         if book is None:
             book = self.books[rollout_id] = self.parts.store.book(rollout_id)
+            self.watcher.note(book, book.steps.values(), self.desk, self.parts.clock.now())
         if book.rollout.state in ENDED:
             return
         self._listen_to_people(book)
+        for event in self.watcher.news(book, self.parts.clock.now()):
+            self._feed(book, event)
         for step in book.running():
             self._follow(book, step)
         self._feed(book, Tick(self.parts.clock.now(), self.desk))
@@ -131,6 +140,7 @@ class Controller:
         head = self.parts.store.save(before, change, wanted)
         book.apply(change)
         book.rollout = head
+        self.watcher.note(book, change.steps.values(), self.desk, self.parts.clock.now())
         for line in change.happenings:
             self.parts.log(f"{head.id}: {line.kind}: {line.text}")
         self._send(change.orders)

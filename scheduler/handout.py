@@ -172,6 +172,8 @@ def _order(draft: Draft, step: Step, gate: Gate, sight: Sight, limits: Limits) -
         held_since=None,
         reason="",
         room_mib=room_mib,
+        build_from=gate.source.build if gate.source else "",
+        build_to=gate.destination.build if gate.destination else "",
         boot_id=boot_id if step.kind is Kind.REBOOT else None,
     )
     if gate.guest:

@@ -20,9 +20,11 @@ from scheduler.inventory import Inventory
 from scheduler.limits import Limits
 from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import plan_fleet
+from scheduler.quarantine import left_alone
 from scheduler.rollout import Change, Happening, Rollout
 from scheduler.store import Store
 from scheduler.succession import waves_of
+from scheduler.watch_store import WatchStore
 
 POLL_S = 0.1
 
@@ -97,7 +99,8 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
         policy = Policy.model_validate(policy.model_dump() | {"xen_after": wish.xen_after})
     now = datetime.now(UTC)
     livepatch = wish.livepatch if wish.livepatch is not None else inventory.livepatch == "first"
-    scope = Scope(wish.fixed_builds, policy, advisories=wish.advisories, livepatch=livepatch)
+    resting = left_alone(WatchStore(client, "launch").marks(), reports, inventory)
+    scope = Scope(wish.fixed_builds, policy, resting, wish.advisories, livepatch=livepatch)
     planned, document = plan_fleet(reports, inventory, scope, now)
     missing = without_payload(planned.choices, reports)
     if missing:

@@ -26,6 +26,7 @@ class Limits(BaseModel):
     max_failed_livepatches: int = Field(default=3, ge=1)  # hosts, after which it stops and asks
     max_mends: int = Field(default=3, ge=1)  # rounds of cleaning up after one step
     crash_budget: float = Field(default=0.005, ge=0, le=1)  # of the guests moved; at least one
+    class_budget: float = Field(default=0.005, ge=0, le=1)  # of the moved guests of one class
     crash_doubt: float = Field(default=0.05, gt=0, lt=1)  # of a budget that is called broken
     crash_soak_s: float = Field(default=600.0, gt=0)  # a crash so soon is put down to the move
     watch_days: float = Field(default=30.0, gt=0)  # how long a moved guest is watched

@@ -12,6 +12,7 @@ from planner.plan import Plan
 from planner.plan import Step as PlanStep
 from scheduler.advisory import Advisory
 from scheduler.choice import Choice, Way
+from scheduler.crashes import reworded
 from scheduler.draft import Draft
 from scheduler.in_flight import keep, still_under_way
 from scheduler.livepatching import patch_steps
@@ -208,10 +209,9 @@ def _take_over_host(draft: Draft, name: str, record: HostRecord) -> None:
         return
     draft.put_host(name, choice=record.choice)
     if record.state is HostState.BLOCKED:
-        draft.put_host(
-            name, HostState.BLOCKED, closed=False, reason=record.reason, wave=record.wave
-        )
-        draft.say("blocked", f"{name}: {record.reason}", host=name)
+        reason = reworded(draft, record.reason)
+        draft.put_host(name, HostState.BLOCKED, closed=False, reason=reason, wave=record.wave)
+        draft.say("blocked", f"{name}: {reason}", host=name)
         return
     patched = record.choice is not None and record.choice.way is Way.LIVEPATCH
     state = HostState.DRAINING if before.closed and not patched else HostState.WAITING

@@ -128,6 +128,8 @@ class Rollout(Frozen):
     planned_moves: int
     outlook: Outlook | None = None
     notice_s: float = 0.0  # guests are told so long before they are moved or shut down; 0: never
+    quarantined: tuple[str, ...] = ()  # classes of guests that are not moved any more
+    replan_for: str = ""  # why the rest is to be planned anew as soon as it runs
 
 
 class Step(Frozen):
@@ -161,6 +163,8 @@ class Step(Frozen):
     tuning: Tuning | None = None  # retune: what the guest had before its move
     boot_id: str | None = None  # reboot: the boot id that is to end
     room_mib: int = 0  # move: what the guest takes at its destination, as last seen
+    build_from: str = ""  # move: the hypervisors that it leads between, when it was ordered
+    build_to: str = ""
     payload: str | None = None  # live patch: its name, its file's digest, the build that it fits
     payload_sha256: str | None = None
     build_id: str | None = None
@@ -248,6 +252,8 @@ class GuestRecord(Frozen):
     avoid: tuple[str, ...] = ()  # destinations that did not work out
     down: bool = False  # shut down by us, and not started again yet
     crashed: bool = False
+    quarantine: str = ""  # its class, while that is not to be moved
+    owner: str = ""
     reason: str = ""
     notice_at: datetime | None = None  # when it was told what comes next
     notice_for: int = 0  # moves and restarts that it had behind it then

@@ -16,6 +16,7 @@ from agents.wire import (
     Attempt,
     AttemptState,
     Domain,
+    DomainEnd,
     GuestSeen,
     Kind,
     MendAction,
@@ -83,6 +84,7 @@ class SimHost:
     report: Report | None = None
     livepatches: tuple[str, ...] = ()
     microcode: str = "0x10"
+    endings: list[DomainEnd] = field(default_factory=list)
 
 
 class Sim:
@@ -131,6 +133,7 @@ class Sim:
         for name, applied in (livepatches or {}).items():
             self.hosts[name].livepatches = applied
         self.mute: set[str] = set()
+        self.still: set[str] = set()  # guests whose CPU clock stands still
         self.inventory = _inventory(fleet, consents)
         self.wanted = Wanted.RUN
         self.epoch = 1
@@ -198,6 +201,37 @@ class Sim:
         model = self.fleet.guests[0]
         self.guests[name] = model.model_copy(update={"name": name, "memory_mib": 1024})
         self._boot_guest(self.guests[name], where)
+
+    def restart(self, guest: str, reason_code: int | None = None) -> None:
+        """It comes back as a new domain; xl's log says why where a code is given."""
+        host = self._ends(guest, reason_code)
+        self._boot_guest(self.guests[guest], host.name)
+
+    def power_off(self, guest: str, reason_code: int | None = None) -> None:
+        """It is gone; xl's log says why where a code is given."""
+        self._ends(guest, reason_code)
+
+    def crash_and_stay(self, guest: str) -> None:
+        """It crashes, and its configuration says to keep what is left of it."""
+        host = self._host_of(guest)
+        crashed = host.domains[guest].model_copy(update={"state": "---sc-"})
+        host.domains[guest], host.report = crashed, None
+
+    def build_anew(self) -> None:
+        """Another advisory: every host has to be rebooted once more."""
+        for host in self.hosts.values():
+            host.build, host.report = OLD, None
+
+    def _host_of(self, guest: str) -> SimHost:
+        return next(host for host in self.hosts.values() if guest in host.domains)
+
+    def _ends(self, guest: str, reason_code: int | None) -> SimHost:
+        host = self._host_of(guest)
+        if reason_code is not None:
+            domid = host.domains[guest].domid
+            host.endings.append(DomainEnd(domid=domid, name=guest, reason_code=reason_code))
+        self._drop(host.name, guest)
+        return host
 
     # Running it.
 
@@ -421,6 +455,7 @@ class Sim:
                 return
             host.up, host.report = True, None
             host.boot += 1
+            host.endings.clear()
             host.build = OLD if host.name in self.wrong_builds else NEW
             host.livepatches = ()
             for name, value in self.comes_back.get(host.name, {}).items():
@@ -534,10 +569,17 @@ class Sim:
             memory_total_mib=host.memory_mib + 1024,
             memory_free_mib=host.memory_mib - held_mib,
             cpus=host.cpus,
-            domains=(dom0, *host.domains.values()),
+            domains=(dom0, *map(self._ticked, host.domains.values())),
+            endings=tuple(host.endings),
             guests=tuple(seen),
             offers=host.offers,
         )
+
+    def _ticked(self, domain: Domain) -> Domain:
+        if domain.name in self.still:
+            return domain
+        ran_s = 1.0 + (self.now - START).total_seconds() / 10
+        return domain.model_copy(update={"cpu_time_s": ran_s})
 
     def _seen(self, guest: Guest, domain: Domain, tuning: Tuning) -> GuestSeen:
         return GuestSeen(

@@ -18,9 +18,9 @@ def _offline(app: typer.Typer) -> None:
 
 
 def _rollout(app: typer.Typer) -> None:
-    from scheduler import cli_rollout, cli_rollout_show
+    from scheduler import cli_people, cli_rollout, cli_rollout_show
 
-    cli_rollout.app.command(name="show")(cli_rollout_show.show)
+    cli_people.people(cli_rollout.app)(cli_rollout_show.show)
     app.add_typer(cli_rollout.app, name="rollout")
 
 

@@ -5,27 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from scheduler.advisory import Advisory, Standing, count, payload_name, standing
+from scheduler.advisory import Advisory, payload_name
 from scheduler.advisory_files import AdvisoryError, load_advisories
 from scheduler.choice import PAYLOAD_NAME
-from scheduler.cli_common import Exit, fail, inventory_of, store
-from scheduler.desk import Desk
-from scheduler.store import Store
-from scheduler.text import plain
+from scheduler.cli_ask import Refused
+from scheduler.cli_exit import Exit
+from scheduler.cli_people import Reason, ask, chosen, people, why
+from scheduler.cli_print import Column, Row, print_lines, print_rows
 
 app = typer.Typer(no_args_is_help=True, help="Advisories, and each host's exposure to them.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Name = Annotated[str, typer.Argument(metavar="ADVISORY", help="Such as XSA-469.")]
 
 
@@ -47,7 +43,7 @@ Microcode = Annotated[
 Types = Annotated[list[str] | None, typer.Option(help="pv, hvm, pvh, arm or all; may be repeated.")]
 
 
-@app.command()
+@people(app)
 def add(
     name: Name,
     title: Annotated[str, typer.Option(help="What it is about.")] = "",
@@ -60,6 +56,7 @@ def add(
     deadline: Annotated[str | None, typer.Option(help="When every host must be safe.")] = None,
     embargo_until: Annotated[str | None, typer.Option(help="Until when it is secret.")] = None,
     codename: Annotated[str | None, typer.Option(help="Its name until then.")] = None,
+    reason: Reason = "",
 ) -> None:
     """Add an advisory, or replace what is known of it."""
     payloads = _pairs("--livepatch", "BUILD_ID=FILE", livepatch or [])
@@ -82,10 +79,16 @@ def add(
     except ValidationError as error:
         paths = [".".join(map(str, one["loc"])) or name for one in error.errors()]
         texts = [one["msg"] for one in error.errors()]
-        fail(Exit.BAD_INPUT, [f"{path}: {text}" for path, text in zip(paths, texts, strict=True)])
-    with store() as held:
-        held.put_advisory(advisory)
-    typer.echo(f"advisory {advisory.id} kept")
+        lines = [f"{path}: {text}" for path, text in zip(paths, texts, strict=True)]
+        raise Refused(Exit.BAD_INPUT, *lines) from None
+    said = _put(advisory.model_dump(mode="json"), why(reason), merge=False)
+    print_lines(said, [said["kept"]], chosen())
+
+
+def _put(facts: Row, reason: str, *, merge: bool) -> Row:
+    path = f"/advisories/{quote(str(facts['id']), safe='')}"
+    said: Row = ask().put(path, facts, reason=reason, merge=merge)
+    return said
 
 
 def _pairs(option: str, form: str, pairs: list[str]) -> dict[str, str]:
@@ -93,7 +96,7 @@ def _pairs(option: str, form: str, pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not value:
-            fail(Exit.BAD_INPUT, f"{option} {pair}: expected {form}")
+            raise Refused(Exit.BAD_INPUT, f"{option} {pair}: expected {form}")
         found[name] = value
     return found
 
@@ -103,80 +106,62 @@ def _digests(payloads: dict[str, str]) -> dict[str, str]:
     digests = {}
     for build, file in payloads.items():
         if not PAYLOAD_NAME.fullmatch(payload_name(file)):
-            fail(Exit.BAD_INPUT, f"--livepatch {file}: name the file with letters, digits and ._+-")
+            raise Refused(
+                Exit.BAD_INPUT, f"--livepatch {file}: name the file with letters, digits and ._+-"
+            )
         try:
             digests[build] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
         except FileNotFoundError:
             continue
         except OSError as error:
-            fail(Exit.BAD_INPUT, f"--livepatch {file}: {error.strerror}")
+            raise Refused(Exit.BAD_INPUT, f"--livepatch {file}: {error.strerror}") from None
     return digests
 
 
-@app.command(name="import")
+@people(app, "import")
 def import_(
     file: Annotated[Path, typer.Argument(help="xsa.json, or YAML of ours; - for stdin.")],
+    reason: Reason = "",
 ) -> None:
     """Add every advisory of a file; where it is silent, what is known already is kept."""
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         loaded = load_advisories(raw)
     except OSError as error:
-        fail(Exit.BAD_INPUT, f"{file}: {error.strerror}")
+        raise Refused(Exit.BAD_INPUT, f"{file}: {error.strerror}") from None
     except AdvisoryError as error:
-        fail(Exit.BAD_INPUT, [f"{file}: {line}" for line in error.problems])
-    with store() as held:
-        known = held.advisories()
-        for advisory in loaded:
-            before = known.get(advisory.id)
-            told = advisory.model_dump(exclude_unset=True)
-            held.put_advisory(before.model_copy(update=told) if before else advisory)
-    typer.echo(f"{len(loaded)} advisories kept")
+        raise Refused(Exit.BAD_INPUT, *(f"{file}: {line}" for line in error.problems)) from None
+    said = why(reason)
+    for advisory in loaded:
+        _put(advisory.model_dump(mode="json", exclude_unset=True), said, merge=True)
+    names = [advisory.id for advisory in loaded]
+    print_lines({"kept": names}, [f"{len(loaded)} advisories kept"], chosen())
 
 
-@app.command(name="list")
-def list_(as_json: AsJson = False) -> None:
+COLUMNS = (
+    Column("ADVISORY", "name"),
+    Column("DEADLINE", lambda row: (row["deadline"] or "")[:16].replace("T", " ")),
+    Column("EMBARGO UNTIL", lambda row: (row["embargo_until"] or "")[:16], wide=True),
+    Column("HOSTS", lambda row: ", ".join(f"{n} {what}" for what, n in row["hosts"].items())),
+    Column("CVES", lambda row: ", ".join(row["cves"]), wide=True),
+    Column("TITLE", "title"),
+)
+
+
+@people(app, "list")
+def list_() -> None:
     """Every advisory, with how many hosts are what to it."""
-    with store() as held:
-        advisories = held.advisories()
-        standings = {name: _standings(held, advisories[name]) for name in sorted(advisories)}
-    if as_json:
-        rows = [
-            advisories[name].model_dump(mode="json") | {"hosts": count(standings[name])}
-            for name in standings
-        ]
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    table = Table("ADVISORY", "DEADLINE", "HOSTS", "TITLE", box=None, pad_edge=False)
-    for name, hosts in standings.items():
-        one = advisories[name]
-        deadline = f"{one.deadline:%Y-%m-%d %H:%M %Z}" if one.deadline else "-"
-        counted = ", ".join(f"{number} {what}" for what, number in count(hosts).items())
-        table.add_row(name, deadline, counted or "-", Text(plain(one.title)))
-    Console().print(table)
+    print_rows(ask().get("/advisories"), COLUMNS, chosen())
 
 
-@app.command()
-def show(name: Name, as_json: AsJson = False) -> None:
+STANDINGS = (Column("HOST", "host"), Column("EXPOSURE", "exposure"), Column("WHY", "reason"))
+
+
+@people(app)
+def show(name: Name) -> None:
     """One advisory, and each host's standing with the reason."""
-    with store() as held:
-        advisory = held.advisories().get(name)
-        if advisory is None:
-            fail(Exit.BAD_INPUT, f"no advisory {name}; see `xenroll advisory list`")
-        hosts = _standings(held, advisory)
-    if as_json:
-        standings = {host: one.model_dump(mode="json") for host, one in hosts.items()}
-        typer.echo(json.dumps(advisory.model_dump(mode="json") | {"hosts": standings}, indent=2))
-        return
-    typer.echo(plain(f"{advisory.id}: {advisory.title}"))
-    table = Table("HOST", "EXPOSURE", "WHY", box=None, pad_edge=False)
-    for host, one in hosts.items():
-        table.add_row(Text(plain(host)), str(one.exposure), Text(plain(one.reason)))
-    Console().print(table)
-
-
-def _standings(held: Store, advisory: Advisory) -> dict[str, Standing]:
-    desk = Desk(held.client, inventory_of(held), time.monotonic, stale_after_s=60.0)
-    desk.refresh()
-    reports = {host: desk.newest(host) for host in desk.hosts}
-    return {host: standing(advisory, report) for host, report in reports.items() if report}
+    seen = ask().get(f"/advisories/{quote(name, safe='')}")
+    print_lines(seen, [f"{seen['name']}: {seen['title']}"], chosen())
+    if not chosen().for_programs:
+        rows = [{"host": host, **one} for host, one in seen["standings"].items()]
+        print_rows(rows, STANDINGS, chosen())

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from scheduler.cli_exit import Exit, fail
+from scheduler.cli_people import person
 from scheduler.inventory import Inventory, InventoryError, load_inventory
 from scheduler.link import Away, quick
 from scheduler.settings import Settings
 from scheduler.store import NoRollout, Store
 
-__all__ = ["Exit", "fail", "inventory_of", "person", "store", "the_rollout"]
+__all__ = ["Exit", "fail", "inventory_of", "note", "person", "store", "the_rollout"]
 
 
 def settings() -> Settings:
@@ -57,12 +58,20 @@ def inventory_of(held: Store) -> Inventory:
         fail(Exit.BAD_INPUT, [f"inventory: {line}" for line in error.problems])
 
 
-def person() -> str:
-    """Who gives the command."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+def note(held: Store, action: str, target: str, reason: str) -> None:
+    """Write a change that goes straight to Redis into the audit trail, before it is made."""
+    from scheduler.service.audit import Audit, Entry
+
+    entry = Entry(
+        at=datetime.now(UTC),
+        who=person(),
+        role="command line",
+        action=action,
+        target=target,
+        reason=reason,
+        request_id=f"cli-{os.getpid()}",
+    )
+    Audit(held.client).write(entry)
 
 
 def the_rollout(held: Store, rollout_id: str | None) -> str:

@@ -20,11 +20,13 @@ class Exit(IntEnum):
 
     DONE = 0
     REFUSED = 1  # it makes no sense in this state; a plan with problems
-    BAD_INPUT = 2  # an unknown name, a broken file
+    BAD_INPUT = 2  # a broken file, an option out of range
     BLOCKED = 3  # planned, but some hosts are blocked
     NO_PLAN = 4  # nothing can be planned
     INTERNAL = 5  # a defect of xenroll
-    AWAY = 6  # Redis does not answer
+    AWAY = 6  # Redis, or the service, does not answer
+    NO_ACCESS = 7  # no token, one that does not work, or a role that is not enough
+    NOT_FOUND = 8  # there is no rollout, host, guest or advisory of that name
 
 
 def fail(code: Exit, lines: str | Sequence[str]) -> NoReturn:

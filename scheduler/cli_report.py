@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from scheduler.cli_common import Exit, fail, store, the_rollout
+from scheduler.cli_ask import Refused
+from scheduler.cli_exit import Exit
+from scheduler.cli_people import RolloutId, ask, chosen, people, the_rollout
+from scheduler.cli_print import Format, document
 from scheduler.since import SinceError
 from scheduler.since import since as meant
 
@@ -22,13 +26,11 @@ class Form(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command()(report)
+    people(app, without=["form"])(report)
 
 
 def report(
-    rollout: Annotated[
-        str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; the newest if left out.")
-    ] = None,
+    rollout: RolloutId = None,
     since: Annotated[
         str, typer.Option(help="Since when: 2h, 30m, 22:00 (UTC), or a time; else its start.")
     ] = "",
@@ -37,24 +39,13 @@ def report(
     ] = Form.MD,
 ) -> None:
     """What happened since a moment, what is under way, held, decided, and what comes next."""
-    from scheduler.serve import SystemClock
-    from scheduler.service.report import log_lines
-    from scheduler.service.report_text import in_html, in_markdown
-    from scheduler.service.shift import report as facts
-    from scheduler.service.views import Views
-
-    clock = SystemClock()
     try:
-        start = meant(since, clock.now()) if since else None
+        start = meant(since, datetime.now(UTC)).isoformat() if since else None
     except SinceError as error:
-        fail(Exit.BAD_INPUT, f"--since {error}")
-    with store() as held:
-        rollout_id = the_rollout(held, rollout)
-        views = Views(held, clock)
-        view = views.rollout(rollout_id)
-        lines = log_lines(held, rollout_id, start)
-        said = facts(view, views.fleet(), lines, start, clock.now())
-    if output is Form.JSON:
-        typer.echo(said.model_dump_json(indent=2))
+        raise Refused(Exit.BAD_INPUT, f"--since {error}") from None
+    api = ask()
+    path = f"/rollouts/{the_rollout(api, rollout)}/report"
+    if output is Form.JSON or chosen() is Format.JSON:
+        print(document(api.get(path, since=start), Format.JSON))
     else:
-        typer.echo((in_html if output is Form.HTML else in_markdown)(said, view), nl=False)
+        print(api.text(path, since=start, format=output.value), end="")

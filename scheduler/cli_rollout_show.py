@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
-import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from scheduler.book import Book
-from scheduler.cli_common import store, the_rollout
-from scheduler.rollout import HostRecord
-from scheduler.text import plain
+from scheduler.cli_people import RolloutId, ask, chosen, the_rollout
+from scheduler.cli_print import Column, Row, print_lines, print_rows
 
 
-def show(
-    rollout: Annotated[
-        str | None, typer.Argument(metavar="[ROLLOUT]", help="Its id; the newest if left out.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-) -> None:
-    """Each host: live patch or reboot, why, and where it stands."""
-    with store() as held:
-        book = held.book(the_rollout(held, rollout))
-    hosts = [book.hosts[name] for name in sorted(book.hosts)]
-    if as_json:
-        typer.echo(json.dumps(_document(book, hosts), indent=2))
-        return
-    typer.echo(plain(f"{book.rollout.id}: {book.rollout.advisory}, {book.rollout.state}"))
-    table = Table("HOST", "STATE", "WAVE", "WAY", "WHY", box=None, pad_edge=False)
-    for host in hosts:
-        wave = "-" if host.wave is None else str(host.wave)
-        way = str(host.choice.way) if host.choice else "-"
-        table.add_row(Text(plain(host.name)), str(host.state), wave, way, Text(plain(why(host))))
-    Console().print(table)
+def _choice(host: Row) -> Row:
+    found: Row = host["choice"] or {}
+    return found
 
 
-def why(host: HostRecord) -> str:
+def why(host: Row) -> str:
     """The reason of the choice, of what holds the host, and what its reboot changed."""
-    before, after = host.before, host.after
-    parts = [host.choice.reason if host.choice else "", host.reason]
-    if before and after and before.microcode != after.microcode:
-        parts.append(f"microcode {before.microcode} -> {after.microcode}")
+    before, after = host["before"], host["after"]
+    parts = [_choice(host).get("reason", ""), host["reason"]]
+    if before and after and before["microcode"] != after["microcode"]:
+        parts.append(f"microcode {before['microcode']} -> {after['microcode']}")
     return "; ".join(dict.fromkeys(part for part in parts if part))
 
 
-def _document(book: Book, hosts: list[HostRecord]) -> dict[str, object]:
-    return {
-        "id": book.rollout.id,
-        "advisory": book.rollout.advisory,
-        "state": book.rollout.state,
-        "livepatch": book.rollout.livepatch,
-        "hosts": [host.model_dump(mode="json") for host in hosts],
-    }
+COLUMNS = (
+    Column("HOST", "name"),
+    Column("POOL", "pool", wide=True),
+    Column("GROUP", "group", wide=True),
+    Column("STATE", "state"),
+    Column("WAVE", "wave"),
+    Column("WAY", lambda host: _choice(host).get("way")),
+    Column("CLOSED", lambda host: "yes" if host["closed"] else "", wide=True),
+    Column("WHY", why),
+)
+
+
+def show(rollout: RolloutId = None) -> None:
+    """Each host: live patch or reboot, why, and where it stands."""
+    api = ask()
+    rollout_id = the_rollout(api, rollout)
+    head = api.get(f"/rollouts/{rollout_id}")
+    hosts = api.all(f"/rollouts/{rollout_id}/hosts")
+    if chosen().for_programs:
+        facts = {name: head[name] for name in ("id", "advisory", "state", "livepatch")}
+        print_lines(facts | {"hosts": hosts}, [], chosen())
+        return
+    print_lines({}, [f"{head['id']}: {head['advisory']}, {head['state']}"], chosen())
+    print_rows(hosts, COLUMNS, chosen())

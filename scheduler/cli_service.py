@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from scheduler.cli_common import Exit, fail, person, settings, store
-from scheduler.service.access import NAME_FORM, NoToken, Role, Tokens
-from scheduler.service.audit import Audit, Entry
+from scheduler.cli_common import Exit, fail, note, person, settings, store
+from scheduler.cli_people import chosen, people
+from scheduler.cli_print import Column, print_lines, print_rows
+from scheduler.service.access import NAME_FORM, NoToken, Role, Token, Tokens
 from scheduler.store import Store
-from scheduler.text import plain
 
 tokens = typer.Typer(no_args_is_help=True, help="Who may use the HTTP service, and until when.")
 
@@ -61,20 +60,7 @@ def _tokens(held: Store) -> Tokens:
     return Tokens(held.client, os.urandom)
 
 
-def _note(held: Store, action: str, target: str, reason: str) -> None:
-    entry = Entry(
-        at=datetime.now(UTC),
-        who=person(),
-        role="command line",
-        action=action,
-        target=target,
-        reason=reason,
-        request_id=f"cli-{os.getpid()}",
-    )
-    Audit(held.client).write(entry)
-
-
-@tokens.command()
+@people(tokens, without=["server"])
 def create(
     name: Annotated[str, typer.Argument(help="Whose it is, such as anna or grafana.")],
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.VIEWER,
@@ -91,30 +77,41 @@ def create(
         fail(Exit.BAD_INPUT, f"--days {days}: expected more than 0 and at most {MOST_DAYS}")
     now = datetime.now(UTC)
     with store() as held:
-        _note(held, "token.create", f"{name} ({role}, {days:g} days)", reason)
+        note(held, "token.create", f"{name} ({role}, {days:g} days)", reason)
         text = _tokens(held).create(name, role, person(), now, now + timedelta(days=days))
-    typer.echo(f"{link.rstrip('/')}/login#{text}" if link else text)
+    shown = f"{link.rstrip('/')}/login#{text}" if link else text
+    print_lines({"link" if link else "token": shown}, [shown], chosen())
 
 
-@tokens.command(name="list")
-def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
-) -> None:
+COLUMNS = (
+    Column("ID", "id"),
+    Column("NAME", "name"),
+    Column("ROLE", "role"),
+    Column("STATE", "state"),
+    Column("UNTIL", lambda row: row["expires_at"][:16].replace("T", " ")),
+    Column("MADE BY", "created_by", wide=True),
+    Column("MADE", lambda row: row["created_at"][:16].replace("T", " "), wide=True),
+)
+
+
+@people(tokens, "list", without=["server"])
+def list_() -> None:
     """Every token that was made, without its secret."""
+    now = datetime.now(UTC)
     with store() as held:
         found = _tokens(held).all()
-    if as_json:
-        rows = [token.model_dump(mode="json", exclude={"secret_sha256"}) for token in found]
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    now = datetime.now(UTC)
-    for token in found:
-        state = "works" if token.works(now) else "revoked" if token.revoked_at else "ended"
-        until = f"until {token.expires_at:%Y-%m-%d %H:%M}"
-        typer.echo(plain(f"{token.id}  {token.name:24} {token.role:10} {state:8} {until}"))
+    rows = [
+        token.model_dump(mode="json", exclude={"secret_sha256"}) | {"state": _state(token, now)}
+        for token in found
+    ]
+    print_rows(rows, COLUMNS, chosen())
 
 
-@tokens.command()
+def _state(token: Token, now: datetime) -> str:
+    return "works" if token.works(now) else "revoked" if token.revoked_at else "ended"
+
+
+@people(tokens, without=["server"])
 def revoke(
     token: Annotated[str, typer.Argument(metavar="ID", help="Its id, as in `token list`.")],
     reason: Reason = "",
@@ -123,8 +120,9 @@ def revoke(
     with store() as held:
         try:
             found = _tokens(held).get(token)
-            _note(held, "token.revoke", f"{found.name} ({token})", reason)
+            note(held, "token.revoke", f"{found.name} ({token})", reason)
             _tokens(held).revoke(token, datetime.now(UTC))
         except NoToken:
-            fail(Exit.BAD_INPUT, f"no token {token}; see `xenroll token list`")
-    typer.echo(f"token {token} of {found.name} is revoked")
+            fail(Exit.NOT_FOUND, f"no token {token}; see `xenroll token list`")
+    said = f"token {token} of {found.name} is revoked"
+    print_lines({"revoked": token}, [said], chosen())

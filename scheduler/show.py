@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -13,6 +14,7 @@ from scheduler.progress import Progress, progress
 from scheduler.rollout import ENDED, Happening
 from scheduler.show_screen import happening_line, plain_line, screen
 from scheduler.store import Store
+from scheduler.text import plain
 
 DRAWN_EVERY_S = 0.5
 LINE_EVERY_S = 2.0
@@ -68,21 +70,44 @@ def show_once(view: Progress, happenings: Sequence[Happening]) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def look(held: Store, rollout_id: str) -> tuple[Progress, list[Happening]]:
-    """The rollout as it is now. Raises NoRollout and redis errors."""
+class Seen(NamedTuple):
+    """A rollout as it is now, and the newest lines of its log."""
+
+    view: Progress
+    happenings: list[Happening]
+
+    @classmethod
+    def parse(cls, view: Any, events: Sequence[Any]) -> Seen:
+        """What the API answers; a field that only a newer service knows is left out."""
+        lines = [Happening.model_validate(one["happening"], extra="ignore") for one in events]
+        return cls(Progress.model_validate(view, extra="ignore"), lines)
+
+
+def look(held: Store, rollout_id: str) -> Seen:
+    """The rollout as it is in the store. Raises NoRollout and redis errors."""
     view = progress(held.book(rollout_id), datetime.now(UTC))
-    return view, held.happenings(rollout_id, NEWEST)
+    return Seen(view, held.happenings(rollout_id, NEWEST))
 
 
-def show_until_ended(held: Store, rollout_id: str) -> None:
-    """Draw it until it has ended; Ctrl-C only stops the drawing. Raises redis errors."""
+def show_until_ended(rollout_id: str, look: Callable[[], Seen | str]) -> None:
+    """Draw it until it has ended; Ctrl-C only stops the drawing.
+
+    `look` gives the rollout as it is now, or says in a sentence why it cannot be seen just now.
+    """
     with Pictures(Console()) as pictures:
+        said = ""
         try:
             while True:
-                view, happenings = look(held, rollout_id)
-                pictures.show(view, happenings, time.monotonic())
-                if view.state in ENDED:
-                    return
+                seen = look()
+                if isinstance(seen, str):
+                    if seen != said:
+                        pictures.say(f"{plain(seen)}; trying again")
+                    said = seen
+                else:
+                    said = ""
+                    pictures.show(*seen, time.monotonic())
+                    if seen.view.state in ENDED:
+                        return
                 time.sleep(DRAWN_EVERY_S)
         except KeyboardInterrupt:
             pictures.say(f"detached; rollout {rollout_id} goes on without us")

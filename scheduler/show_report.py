@@ -9,7 +9,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scheduler.book import Book
 from scheduler.progress import Progress
 from scheduler.rollout import GuestRecord, HostState
 from scheduler.show_screen import duration, headline
@@ -19,11 +18,10 @@ LISTED = 12
 """Names in a list before it ends in "and N more"."""
 
 
-def report(book: Book, progress: Progress) -> RenderableType:
-    """The report on a rollout, as far as it has come."""
+def report(progress: Progress, guests: Sequence[GuestRecord]) -> RenderableType:
+    """The report on a rollout, as far as it has come; `guests` in the order of their names."""
     parts: list[RenderableType] = [headline(progress), Text(), _figures(progress), Text()]
-    guests = sorted(book.guests.values(), key=lambda guest: guest.name)
-    parts += _sections(book, progress, guests)
+    parts += _sections(progress, guests)
     return Group(*parts)
 
 
@@ -47,9 +45,7 @@ def _figures(progress: Progress) -> Table:
     return table
 
 
-def _sections(
-    book: Book, progress: Progress, guests: Sequence[GuestRecord]
-) -> list[RenderableType]:
+def _sections(progress: Progress, guests: Sequence[GuestRecord]) -> list[RenderableType]:
     blocked = [host for host in progress.hosts if host.state is HostState.BLOCKED]
     restarted = [guest for guest in guests if guest.restarts]
     stayed = [guest for guest in guests if guest.stayed and not guest.evacuation]
@@ -63,8 +59,8 @@ def _sections(
         ("hosts that are held", [f"{host.name}: {host.reason}" for host in blocked]),
         ("steps that are held", [f"{step.id}: {step.reason}" for step in progress.held]),
     ]
-    if book.rollout.generation > 1:
-        sections.append(("planned anew", [f"{book.rollout.generation - 1} times"]))
+    if progress.generation > 1:
+        sections.append(("planned anew", [f"{progress.generation - 1} times"]))
     return [part for title, lines in sections if lines for part in _section(title, lines)]
 
 

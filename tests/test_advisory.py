@@ -151,7 +151,7 @@ def test_advisories_are_added_listed_and_shown_with_every_hosts_standing(
     said(xenroll(redis_url, "advisory", "list"), 0, "XSA-469", "2 exposed", "2026-12-01")
     said(xenroll(redis_url, "advisory", "show", "XSA-469"), 0, "h0", "exposed", "Xen 4.17.7")
     shown = json.loads(xenroll(redis_url, "advisory", "show", "XSA-469", "--json").stdout)
-    assert shown["hosts"]["h1"]["exposure"] == "exposed"
+    assert shown["standings"]["h1"]["exposure"] == "exposed"
     file = tmp_path / "more.yaml"
     file.write_text("- id: XSA-469\n  title: better words\n- id: XSA-470\n")
     said(xenroll(redis_url, "advisory", "import", str(file)), 0, "2 advisories kept")
@@ -179,7 +179,7 @@ def test_an_advisory_that_is_none_is_refused_with_the_field(
 def test_a_rollout_needs_to_know_what_a_fixed_host_looks_like(
     played: RedisFleet, redis_url: str
 ) -> None:
-    said(xenroll(redis_url, "rollout", "start", "XSA-9"), 2, "XSA-9", "--fixed-build")
+    said(xenroll(redis_url, "rollout", "start", "XSA-9"), 2, "XSA-9", "fixed_builds")
     bad = ["rollout", "start", "XSA-9", "--fixed-build", "nothex"]
     said(xenroll(redis_url, *bad), 2, "fixed_builds")
-    said(xenroll(redis_url, "advisory", "show", "XSA-9"), 2, "no advisory XSA-9")
+    said(xenroll(redis_url, "advisory", "show", "XSA-9"), 8, "no advisory XSA-9")

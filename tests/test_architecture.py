@@ -41,7 +41,7 @@ ONE_PLACE = {
     "jinja2": r"scheduler/service/render\.py",
     "uvicorn": r"scheduler/service/run\.py|tests/service_kit\.py",
     "prometheus_client": r"scheduler/service/metrics\w*\.py|tests/test_service_metrics\.py",
-    "httpx": r"tests/\w+\.py",
+    "httpx": r"scheduler/cli_ask\.py|tests/\w+\.py",
     "selenium": r"tests/\w+\.py",
     "schemathesis": r"tests/\w+\.py",
     "hypothesis": r"",

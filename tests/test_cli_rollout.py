@@ -75,10 +75,10 @@ def test_a_setting_out_of_range_is_named(redis_url: str) -> None:
 
 
 def test_an_unknown_rollout_is_named(played: RedisFleet, redis_url: str) -> None:
-    said(xenroll(redis_url, "rollout", "status"), 2, "there is no rollout yet")
-    rollout = played.begin()
+    said(xenroll(redis_url, "rollout", "status"), 8, "there is no rollout yet")
+    played.begin()
     for command in ("status", "pause", "resume", "abort", "report"):
-        said(xenroll(redis_url, "rollout", command, "xsa-9"), 2, "no rollout xsa-9", rollout.id)
+        said(xenroll(redis_url, "rollout", command, "xsa-9"), 8, "no rollout xsa-9")
 
 
 def test_what_makes_no_sense_in_a_state_is_refused(played: RedisFleet, redis_url: str) -> None:
@@ -96,7 +96,7 @@ def test_what_makes_no_sense_in_a_state_is_refused(played: RedisFleet, redis_url
 def test_an_abort_cannot_be_taken_back(played: RedisFleet, redis_url: str) -> None:
     played.begin()
     said(xenroll(redis_url, "rollout", "abort", "--reason", "bad build"), 0, "aborted")
-    said(xenroll(redis_url, "rollout", "resume"), 1, "cannot be resumed")
+    said(xenroll(redis_url, "rollout", "resume"), 1, "cannot be taken back")
     assert played.store.control(played.head().id)["wanted"] == Wanted.ABORT
     assert played.store.control(played.head().id)["reason"] == "bad build"
 
@@ -120,10 +120,10 @@ def test_status_and_report_as_text_and_json(played: RedisFleet, redis_url: str) 
 def test_hosts_and_guests_are_shown(played: RedisFleet, redis_url: str) -> None:
     said(xenroll(redis_url, "host", "list"), 0, "h0", "4.17.7")
     said(xenroll(redis_url, "host", "show", "h1"), 0, "Xen 4.17.7", "g2")
-    said(xenroll(redis_url, "host", "show", "h9"), 2, "no host h9")
+    said(xenroll(redis_url, "host", "show", "h9"), 8, "no host h9")
     said(xenroll(redis_url, "guest", "list"), 0, "g1", "h0", "g2", "h1")
     said(xenroll(redis_url, "guest", "show", "g1"), 0, "guest g1 on h0")
-    said(xenroll(redis_url, "guest", "show", "g9"), 2, "no guest g9")
+    said(xenroll(redis_url, "guest", "show", "g9"), 8, "no guest g9")
     assert len(json.loads(xenroll(redis_url, "host", "list", "--json").stdout)) == 2
     assert len(json.loads(xenroll(redis_url, "guest", "list", "--json").stdout)) == 2
 
@@ -144,7 +144,7 @@ def test_a_broken_inventory_is_refused_with_the_path(redis_url: str, tmp_path: P
         file.write_text(text)
         said(xenroll(redis_url, "inventory", "apply", str(file)), 2, words)
     said(xenroll(redis_url, "inventory", "apply", str(tmp_path / "none.json")), 2, "none.json")
-    said(xenroll(redis_url, "inventory", "show"), 2, "no inventory yet")
+    said(xenroll(redis_url, "inventory", "show"), 8, "no inventory yet")
     good = '{"hosts": [{"name": "h1"}]}'
     said(xenroll(redis_url, "inventory", "apply", "-", stdin=good), 0, "1 hosts")
     said(xenroll(redis_url, "inventory", "show"), 0, '"h1"')
@@ -162,7 +162,7 @@ def test_a_host_that_does_not_look_keeps_a_rollout_from_starting(
 
 def test_hostile_names_are_made_visible(played: RedisFleet, redis_url: str) -> None:
     result = xenroll(redis_url, "guest", "show", "\x1b[31mred\nnext")
-    said(result, 2, "\\x1b[31mred\\x0anext")
+    said(result, 8, "\\x1b[31mred\\x0anext")
     assert "\x1b" not in result.stderr
 
 
@@ -195,8 +195,8 @@ def test_a_wave_and_a_host_are_paused_resumed_aborted_and_approved(
     said(xenroll(redis_url, *command, "--wave", "1"), 0, "wave 1 paused: no new step starts")
     said(xenroll(redis_url, *command, "--wave", "1"), 1, "wave 1 is paused already")
     said(xenroll(redis_url, *command, "--host", "h1"), 0, "host h1 paused")
-    said(xenroll(redis_url, *command, "--wave", "7"), 2, "has no wave 7; there are 1")
-    said(xenroll(redis_url, *command, "--host", "h7"), 2, "has no host h7")
+    said(xenroll(redis_url, *command, "--wave", "7"), 8, "has no wave 7; there are 1")
+    said(xenroll(redis_url, *command, "--host", "h7"), 8, "has no host h7")
     said(xenroll(redis_url, *command, "--host", "h1", "--wave", "1"), 2, "not both")
     said(xenroll(redis_url, *command, "--wave", "0"), 2, "--wave")
     wish = json.loads(played.store.control(rollout.id)["wave:1"])
@@ -204,7 +204,7 @@ def test_a_wave_and_a_host_are_paused_resumed_aborted_and_approved(
     said(xenroll(redis_url, "rollout", "resume", "--wave", "1"), 0, "wave 1 resumed")
     said(xenroll(redis_url, "rollout", "resume", "--wave", "1"), 1, "is not paused")
     said(xenroll(redis_url, "rollout", "approve", "--wave", "1"), 0, "wave 1 is approved")
-    said(xenroll(redis_url, "rollout", "approve", "--wave", "7"), 2, "no wave 7")
+    said(xenroll(redis_url, "rollout", "approve", "--wave", "7"), 8, "no wave 7")
     said(xenroll(redis_url, "rollout", "approve"), 2, "--wave")
     said(xenroll(redis_url, "rollout", "abort", "--host", "h1"), 0, "host h1 aborted")
     said(xenroll(redis_url, "rollout", "resume", "--host", "h1"), 1, "cannot be taken back")

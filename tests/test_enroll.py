@@ -64,7 +64,7 @@ def test_a_second_enrolment_ends_the_first_password(
 
 
 def test_a_withdrawn_host_is_out(redis_client: redis.Redis, redis_url: str, tmp_path: Path) -> None:
-    said(xenroll(redis_url, "host", "withdraw", "gone"), 2, "no user of host gone")
+    said(xenroll(redis_url, "host", "withdraw", "gone"), 8, "no user of host gone")
     said(xenroll(redis_url, "host", "enroll", "gone", "--output", str(tmp_path / "gone")), 0)
     said(xenroll(redis_url, "host", "withdraw", "gone"), 0)
     with client_as(tmp_path / "gone") as host, pytest.raises(AuthenticationError):

@@ -24,6 +24,10 @@ class AdvisoryOut(BaseModel):
     cves: list[str]
     deadline: datetime | None
     embargo_until: datetime | None
+    fixed_builds: list[str]
+    fixed_version: str | None
+    livepatches: dict[str, str]  # running build -> its payload
+    affects: list[str]
     hosts: dict[str, int]  # by exposure
 
 
@@ -67,6 +71,10 @@ def _detail(parts: Service, one: Advisory, known: bool) -> AdvisoryDetail:
         cves=[] if secret else list(one.cves),
         deadline=one.deadline,
         embargo_until=one.embargo_until,
+        fixed_builds=[] if secret else list(one.fixed_builds),
+        fixed_version=None if secret else one.fixed_version,
+        livepatches={} if secret else one.livepatches,
+        affects=[] if secret else list(one.affects),
         hosts=count(standings),
         standings=standings,
     )

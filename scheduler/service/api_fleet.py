@@ -67,6 +67,9 @@ def host_detail(fleet: FleetView, name: str) -> HostDetail:
         boot_id=report.boot_id if report else "",
         offers=list(report.offers) if report else [],
         leftovers=list(report.leftovers) if report else [],
+        boot_starts=list(report.boot_starts) if report else [],
+        put_aside=list(report.put_aside) if report else [],
+        attempts=list(report.attempts) if report else [],
         guests_seen=list(report.guests) if report else [],
     )
 

@@ -15,8 +15,8 @@ from scheduler.service.feed import LiveEvent
 from scheduler.service.paging import Cursor, Limit, Page, decode, encode, page
 from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.problem import no_such
-from scheduler.service.shapes import CrashOut, RolloutOut
-from scheduler.service.streams import Streams
+from scheduler.service.shapes import CrashOut, RolloutOut, Starting
+from scheduler.service.streams import Line, Streams
 from scheduler.store import NoRollout
 
 router = APIRouter(tags=["rollouts"])
@@ -139,18 +139,36 @@ def step(rollout_id: Id, step_id: Id, who: Viewer, parts: Parts) -> Step:
 
 @router.get("/rollouts/{rollout_id}/events")
 def rollout_events(
-    rollout_id: Id, who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+    rollout_id: Id,
+    who: Viewer,
+    parts: Parts,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+    newest: Annotated[bool, Query(description="The last page instead of the first.")] = False,
 ) -> Page[LiveEvent]:
     """Its event log from the beginning; `GET /api/v1/events` follows it live."""
     _known(parts, rollout_id)
+    if newest:
+        last = Streams(parts.store.client).newest(rollout_id, limit)
+        return Page(items=_events(rollout_id, last), next=None)
     place = _place(cursor)
     lines = Streams(parts.store.client).after(rollout_id, place, limit + 1)
-    items = [
-        LiveEvent(id=f"{name}.{rollout_id}", rollout=rollout_id, happening=said)
-        for name, said in lines[:limit]
-    ]
     more = encode((lines[limit - 1][0],)) if len(lines) > limit else None
-    return Page(items=items, next=more)
+    return Page(items=_events(rollout_id, lines[:limit]), next=more)
+
+
+def _events(rollout_id: str, lines: list[Line]) -> list[LiveEvent]:
+    return [
+        LiveEvent(id=f"{name}.{rollout_id}", rollout=rollout_id, happening=said)
+        for name, said in lines
+    ]
+
+
+@router.get("/rollouts/{rollout_id}/starting")
+def starting(rollout_id: Id, who: Viewer, parts: Parts) -> Starting:
+    """What was allowed to start a moment ago: after a pause this empties."""
+    _known(parts, rollout_id)
+    return Starting(attempts=sorted(parts.store.being_started(rollout_id)))
 
 
 def _place(cursor: str | None) -> str:

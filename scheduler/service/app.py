@@ -17,10 +17,12 @@ from scheduler.limits import Limits
 from scheduler.service import (
     api_act,
     api_advisories,
+    api_change,
     api_events,
     api_fleet,
     api_notify,
     api_rollouts,
+    api_wishes,
     health,
     login,
     metrics,
@@ -30,7 +32,7 @@ from scheduler.service import (
     problem,
     report,
 )
-from scheduler.service.access import Tokens
+from scheduler.service.access import Caller, Tokens
 from scheduler.service.audit import Audit
 from scheduler.service.feed import Feed
 from scheduler.service.fresh import Fresh
@@ -66,6 +68,7 @@ def make_service(
     look_wait_s: float = 20.0,
     max_age_s: float = 1.0,
     limits: Limits | None = None,
+    local: Caller | None = None,
 ) -> Service:
     """The parts of one process. `draw` gives that many random bytes."""
     return Service(
@@ -78,6 +81,7 @@ def make_service(
         draw=draw,
         look_wait_s=look_wait_s,
         limits=limits or Limits(),
+        local=local,
     )
 
 
@@ -103,8 +107,10 @@ def make_app(service: Service) -> FastAPI:
     problem.install(app)
     for part in (
         api_advisories,
+        api_change,
         api_fleet,
         api_rollouts,
+        api_wishes,
         api_act,
         api_events,
         api_notify,

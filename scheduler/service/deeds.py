@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 
 from fastapi import Request
@@ -18,7 +19,7 @@ from scheduler.rollout import ENDED, Rollout, RolloutState
 from scheduler.service.access import Caller
 from scheduler.service.parts import Service
 from scheduler.service.problem import Problem, conflict, short
-from scheduler.service.shapes import Accepted, StartBody, Started
+from scheduler.service.shapes import Accepted, ChoiceCount, StartBody, Started
 from scheduler.store import Conflict, Taken
 
 SHOWN_PROBLEMS = 100
@@ -83,7 +84,7 @@ def start(parts: Service, request: Request, who: Caller, body: StartBody) -> Sta
     if blocked and not body.accept_blocked:
         said = "nothing was started: some hosts are blocked; accept_blocked starts it for the rest"
         raise conflict("blocked", said, _shown(blocked))
-    parts.note(request, who, "start", body.advisory, body.reason)
+    parts.note(request, who, "start", ", ".join(body.advisories), body.reason)
     try:
         rollout = begin(parts.store, drawn)
     except (Taken, Conflict) as error:
@@ -95,11 +96,12 @@ def _draw(parts: Service, body: StartBody, who: Caller) -> Draw:
     raw = parts.store.inventory()
     if raw is None:
         raise conflict("no_inventory", "there is no inventory; `xenroll inventory apply FILE`")
-    chosen = _advisory(parts, body)
+    known = parts.store.advisories()
+    chosen = tuple(_advisory(parts, name, body) for name in body.advisories)
     wish = Wish(
-        advisory=body.advisory,
-        advisories=(chosen,),
-        others=tuple(one for one in parts.store.advisories().values() if one.id != chosen.id),
+        advisory=", ".join(body.advisories),
+        advisories=chosen,
+        others=tuple(one for name, one in known.items() if name not in {a.id for a in chosen}),
         livepatch=body.livepatch,
         fixed_builds=tuple(body.fixed_builds),
         by=who.name,
@@ -120,21 +122,22 @@ def _draw(parts: Service, body: StartBody, who: Caller) -> Draw:
         raise Problem(500, "plan_broken", said) from None
 
 
-def _advisory(parts: Service, body: StartBody) -> Advisory:
+def _advisory(parts: Service, name: str, body: StartBody) -> Advisory:
     """The advisory as it is known, with the builds given here. Raises Problem 422."""
     known = parts.store.advisories()
     now = parts.clock.now()
     shown = {one.shown(now, knows=True): one for one in known.values()}
-    found = shown.get(body.advisory)
+    found = shown.get(name)
     try:
-        facts = found.model_dump() if found else {"id": body.advisory}
+        facts = found.model_dump() if found else {"id": name}
         builds = [*(found.fixed_builds if found else ()), *body.fixed_builds]
         full = Advisory.model_validate(facts | {"fixed_builds": builds})
     except ValidationError as error:
-        said = f"advisory: {error.errors()[0]['msg']}"
+        first = error.errors()[0]
+        said = f"advisory {short(name)}: {first['loc'][0]}: {first['msg']}"
         raise Problem(422, "invalid", said, [("body.advisory", said)]) from None
     if not full.can_be_fixed:
-        said = f"nothing says what a host fixed for {body.advisory} looks like: give fixed_builds"
+        said = f"nothing says what a host fixed for {name} looks like: give fixed_builds"
         raise Problem(422, "invalid", said, [("body.fixed_builds", said)])
     return full
 
@@ -147,10 +150,18 @@ def _started(drawn: Draw, rollout_id: str | None, blocked: dict[str, str]) -> St
     summary = drawn.planned.plan.summary
     return Started(
         rollout=rollout_id,
+        hosts_in_scope=len(drawn.hosts),
         moves=summary.moves,
         moves_lower_bound=summary.moves_lower_bound,
         makespan_s=summary.makespan_s,
         makespan_lower_bound_s=summary.makespan_lower_bound_s,
         hosts_rebooted=summary.hosts_rebooted,
         blocked=blocked,
+        choices=_choices(drawn),
     )
+
+
+def _choices(drawn: Draw) -> list[ChoiceCount]:
+    counted = Counter((one.way, one.reason) for one in drawn.planned.choices.values())
+    ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+    return [ChoiceCount(way=way, reason=short(why), hosts=n) for (way, why), n in ordered]

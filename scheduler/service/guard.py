@@ -10,6 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
+LONGER_BYTES = {"/api/v1/inventory": 8 * 2**20}
+"""A fleet's inventory has a line for each guest."""
 REQUEST_ID_FORM = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -61,9 +63,10 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        body = await _whole_body(scope, receive)
+        most = LONGER_BYTES.get(scope["path"], MAX_BODY_BYTES)
+        body = await _whole_body(scope, receive, most)
         if body is None:
-            await _too_large(request_id)(scope, receive, send_with_headers)
+            await _too_large(request_id, most)(scope, receive, send_with_headers)
             return
         await self._app(scope, _once(body, receive), send_with_headers)
 
@@ -73,23 +76,23 @@ class Guard:
         return said if REQUEST_ID_FORM.match(said) else self._new_id()
 
 
-async def _whole_body(scope: Scope, receive: Receive) -> bytes | None:
+async def _whole_body(scope: Scope, receive: Receive, most_bytes: int) -> bytes | None:
     """The body, or None as soon as it is too long, whatever its announced length."""
     length = Headers(scope=scope).get("content-length", "0")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+    if length.isdigit() and int(length) > most_bytes:
         return None
     if scope["method"] in ("GET", "HEAD"):
         return b""
-    body: bytes = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return body
+            return bytes(body)
         body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > most_bytes:
             return None
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
@@ -106,14 +109,14 @@ def _once(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _too_large(request_id: str) -> JSONResponse:
+def _too_large(request_id: str, most_bytes: int) -> JSONResponse:
     body = {
         "type": "about:blank",
         "title": "Content Too Large",
         "status": 413,
         "code": "too_large",
-        "detail": f"a body may have {MAX_BODY_BYTES} bytes",
+        "detail": f"a body may have {most_bytes} bytes",
         "request_id": request_id,
-        "details": [{"name": "body", "message": f"more than {MAX_BODY_BYTES} bytes"}],
+        "details": [{"name": "body", "message": f"more than {most_bytes} bytes"}],
     }
     return JSONResponse(body, 413, media_type="application/problem+json")

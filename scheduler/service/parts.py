@@ -36,6 +36,7 @@ class Service:
     draw: Callable[[int], bytes]  # so many random bytes
     look_wait_s: float
     limits: Limits
+    local: Caller | None = None  # a command line in this very process: everybody is this one
     fragments: Fragments = field(default_factory=Fragments)
 
     def new_id(self) -> str:
@@ -72,8 +73,10 @@ def caller(request: Request, said: _Credentials, parts: Parts) -> Caller:
 
     Raises Problem 401. A cookie changes nothing here: the pages have forms of their own.
     """
-    found = None
-    if said is not None:
+    found = parts.local
+    if found is not None:
+        pass
+    elif said is not None:
         found = parts.tokens.caller(said.credentials[:MAX_HEADER_CHARS], parts.clock.now())
     elif request.method in READING and not other_site(request):
         found = browser_session(request, parts)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from agents.wire import GuestSeen, Leftover, Wanted
+from agents.wire import Attempt, BootStart, GuestSeen, Leftover, Wanted
 from scheduler.rollout import Rollout, RolloutState
 
 Reason = Annotated[
@@ -45,6 +45,9 @@ class HostDetail(HostOut):
     boot_id: str
     offers: list[str]
     leftovers: list[Leftover]
+    boot_starts: list[BootStart]  # what would start guests by itself when it boots
+    put_aside: list[str]  # autostart links of guests that moved away
+    attempts: list[Attempt]  # by its own journal
     guests_seen: list[GuestSeen]
 
 
@@ -71,7 +74,7 @@ class ActionBody(BaseModel, extra="forbid"):
 class StartBody(BaseModel, extra="forbid"):
     """A rollout to start."""
 
-    advisory: Word
+    advisory: Word | Annotated[list[Word], Field(min_length=1, max_length=20)]
     fixed_builds: Annotated[list[BuildId], Field(max_length=20)] = []  # beside the advisory's
     xen_after: XenVersion | None = None
     without_hosts: Annotated[list[HostName], Field(max_length=1000)] = []
@@ -80,26 +83,54 @@ class StartBody(BaseModel, extra="forbid"):
     dry_run: bool = False
     reason: Reason
 
+    @property
+    def advisories(self) -> list[str]:
+        """The names of what it is for."""
+        return [self.advisory] if isinstance(self.advisory, str) else self.advisory
+
 
 class Accepted(BaseModel):
     """An action was written down; hosts obey it from this moment."""
 
     rollout: str
+    part: str = ""  # such as `wave 2` or `host h1`; empty: all of it
     action: str
     state: RolloutState  # as the controller has it; it follows within a second
     href: str
+
+
+class ChoiceCount(BaseModel):
+    """How many hosts go one way, such as `livepatch` or `reboot`, for the same reason."""
+
+    way: str
+    reason: str
+    hosts: int
 
 
 class Started(BaseModel):
     """A plan, and the rollout that carries it out unless it was a dry run."""
 
     rollout: str | None
+    hosts_in_scope: int
     moves: int
     moves_lower_bound: int
     makespan_s: float
     makespan_lower_bound_s: float
     hosts_rebooted: int
     blocked: dict[str, str]  # host -> why
+    choices: list[ChoiceCount]  # the most hosts first
+
+
+class Starting(BaseModel):
+    """Attempts that hosts were allowed to start and that nobody has seen start yet."""
+
+    attempts: list[str]
+
+
+class Kept(BaseModel):
+    """What was written down, in a sentence."""
+
+    kept: str
 
 
 class CrashOut(BaseModel):

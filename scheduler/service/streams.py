@@ -26,6 +26,11 @@ class Streams:
         raw = self._client.xrange(_key(rollout_id), min=f"({place}", count=limit)
         return _lines(cast("Sequence[Any]", raw))
 
+    def newest(self, rollout_id: str, limit: int) -> list[Line]:
+        """At most so many of the newest lines, the newest last."""
+        raw = self._client.xrevrange(_key(rollout_id), count=limit)
+        return _lines(cast("Sequence[Any]", raw))[::-1]
+
     def last(self, rollout_id: str) -> str:
         """The id of the newest line; `0-0` where there is none."""
         raw = self._client.xrevrange(_key(rollout_id), count=1)

@@ -209,6 +209,6 @@ class _FleetReader:
     def _trouble(self, host: str, reports: dict[str, Report]) -> str:
         said = self._desk.report(host)
         known = reports.get(host)
-        if isinstance(said, str) and (known is None or known.trouble or "cannot be read" in said):
+        if isinstance(said, str) and (known is None or "cannot be read" in said):
             return said
-        return ""
+        return f"{host}: {known.trouble[0]}" if known and known.trouble else ""

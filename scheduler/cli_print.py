@@ -1,0 +1,85 @@
+"""What a command prints: a table for people, JSON or YAML for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scheduler.text import plain
+
+Row = Mapping[str, Any]
+
+
+class Format(StrEnum):
+    """How a command prints what it found."""
+
+    TABLE = "table"
+    WIDE = "wide"  # a table with more columns
+    JSON = "json"
+    YAML = "yaml"
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether everything is printed as one document."""
+        return self in (Format.JSON, Format.YAML)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: a field of each row, or what a function makes of the row."""
+
+    head: str
+    cell: str | Callable[[Row], object]
+    wide: bool = False  # shown by `-o wide` alone
+
+    def of(self, row: Row) -> str:
+        """The cell, printable."""
+        value = row.get(self.cell) if isinstance(self.cell, str) else self.cell(row)
+        return "-" if value in (None, "", [], ()) else plain(str(value))
+
+
+def document(value: object, form: Format) -> str:
+    """The value as JSON or YAML; control characters are escaped in both."""
+    if form is Format.JSON:
+        return json.dumps(value, indent=2)
+    import yaml
+
+    return yaml.safe_dump(value, sort_keys=False, width=1000).rstrip("\n")
+
+
+def print_rows(rows: Sequence[Row], columns: Iterable[Column], form: Format) -> None:
+    """The rows in this format."""
+    if form.for_programs:
+        print(document(list(rows), form))
+        return
+    shown = [column for column in columns if form is Format.WIDE or not column.wide]
+    table = Table(box=None, pad_edge=False)
+    for column in shown:
+        table.add_column(column.head, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(column.of(row)) for column in shown))
+    if sys.stdout.isatty():
+        Console().print(table)
+        return
+    # A program that reads the table gets the lines whole, however long.
+    console = Console(width=10_000)
+    with console.capture() as capture:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def print_lines(value: object, lines: Iterable[str], form: Format) -> None:
+    """One thing: these lines, or the whole of it as a document."""
+    if form.for_programs:
+        print(document(value, form))
+        return
+    for line in lines:
+        print(plain(line))

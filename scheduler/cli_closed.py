@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from scheduler.cli_people import ask, chosen
+from scheduler.cli_print import Column, print_lines, print_rows
 
-import typer
-from rich.console import Console
-from rich.table import Table
+COLUMNS = (
+    Column("HOST", "host"),
+    Column("ROLLOUT", "rollout"),
+    Column("SINCE", lambda row: (row["since"] or "")[:16].replace("T", " ")),
+    Column("WHY", "reason"),
+)
 
-from scheduler.cli_common import store
-from scheduler.cli_forecast import Output, OutputAs
-from scheduler.text import plain
 
-
-def host_closed(output: OutputAs = Output.TABLE) -> None:
+def host_closed() -> None:
     """Hosts that take no new guests, for whoever places guests; the key is `xr:closed`."""
-    from scheduler.closed import closed_hosts
-
-    with store() as held:
-        found = closed_hosts(held.client)
-    if output is Output.JSON:
-        typer.echo(json.dumps([one.model_dump(mode="json") for one in found], indent=2))
+    found = ask().get("/closed-hosts")
+    if not found and not chosen().for_programs:
+        print_lines([], ["no host is closed"], chosen())
         return
-    if not found:
-        typer.echo("no host is closed")
-        return
-    table = Table("HOST", "ROLLOUT", "SINCE", "WHY", box=None, pad_edge=False)
-    for one in found:
-        since = f"{one.since:%Y-%m-%d %H:%M}" if one.since else "-"
-        table.add_row(plain(one.host), plain(one.rollout), since, plain(one.reason))
-    Console().print(table)
+    print_rows(found, COLUMNS, chosen())

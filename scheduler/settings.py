@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scheduler.limits import Limits
+from scheduler.oidc_settings import OidcSettings
 
 
 class Settings(BaseSettings):
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
     look_wait_s: float = Field(default=20.0, gt=0)  # for fresh looks when a rollout is started
     limits: Limits = Limits()
     notify_file: Path | None = None  # who is told what happens; see scheduler/notify/targets.py
+    oidc: OidcSettings | None = None  # an identity provider whose tokens the service takes, too
     server: str | None = None  # the service that commands ask; none: Redis itself
     token: SecretStr | None = None  # what the service knows us by
     token_file: Path | None = None  # the same, from a file that nobody else may read

@@ -99,12 +99,22 @@ class Served:
 
 @contextmanager
 def served(
-    client: redis.Redis, played: RedisFleet, max_age_s: float = 0.0, log: list[str] | None = None
+    client: redis.Redis,
+    played: RedisFleet,
+    max_age_s: float = 0.0,
+    log: list[str] | None = None,
+    **more: Any,
 ) -> Iterator[Served]:
     """The service on a free port, until the end of the block; a healthy one logs nothing."""
     healthy, log = log is None, [] if log is None else log
     service = make_service(
-        played.store, played.clock, os.urandom, log.append, look_wait_s=5.0, max_age_s=max_age_s
+        played.store,
+        played.clock,
+        os.urandom,
+        log.append,
+        look_wait_s=5.0,
+        max_age_s=max_age_s,
+        **more,
     )
     config = uvicorn.Config(
         make_app(service),

@@ -77,6 +77,14 @@ class NoToken(Exception):
     """There is no token of that id."""
 
 
+class NotLetIn(Exception):
+    """The token lets nobody in; the message says why, and holds nothing of the token."""
+
+
+class ProviderAway(Exception):
+    """The provider's keys cannot be read, so nothing can be said of the token."""
+
+
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from scheduler.advisory import Advisory
 from scheduler.limits import Limits
+from scheduler.oidc_settings import OidcSettings
 from scheduler.service import (
     api_act,
     api_advisories,
@@ -43,6 +44,9 @@ from scheduler.service.veil import VeilLayer, hidden
 from scheduler.service.views import Clock, Views
 from scheduler.store import Store
 
+if TYPE_CHECKING:
+    from scheduler.service.oidc import Oidc
+
 STATIC = Path(__file__).parent / "static"
 API = "/api/v1"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -69,6 +73,7 @@ def make_service(
     max_age_s: float = 1.0,
     limits: Limits | None = None,
     local: Caller | None = None,
+    oidc: OidcSettings | None = None,
 ) -> Service:
     """The parts of one process. `draw` gives that many random bytes."""
     return Service(
@@ -82,7 +87,15 @@ def make_service(
         look_wait_s=look_wait_s,
         limits=limits or Limits(),
         local=local,
+        oidc=_provider(oidc, clock, log) if oidc else None,
     )
+
+
+def _provider(settings: OidcSettings, clock: Clock, log: Callable[[str], None]) -> Oidc:
+    """Loads cryptography only where somebody needs it."""
+    from scheduler.service.oidc import Oidc
+
+    return Oidc(settings, clock.monotonic, log)
 
 
 def make_app(service: Service) -> FastAPI:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from scheduler.limits import Limits
-from scheduler.service.access import Caller, Role, Tokens
+from scheduler.service.access import Caller, NotLetIn, ProviderAway, Role, Tokens
 from scheduler.service.audit import Audit, Entry
 from scheduler.service.browser import COOKIE, other_site
 from scheduler.service.feed import Feed
 from scheduler.service.fragments import Fragments
-from scheduler.service.problem import Problem
+from scheduler.service.problem import Problem, short
 from scheduler.service.views import Clock, Views
 from scheduler.store import Store
 
+if TYPE_CHECKING:
+    from scheduler.service.oidc import Oidc
+
 READING = ("GET", "HEAD")
-MAX_HEADER_CHARS = 4096
+CHALLENGE = 'Bearer realm="xenroll"'
+MAX_TOKEN_CHARS = 16_384
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Service:
     draw: Callable[[int], bytes]  # so many random bytes
     look_wait_s: float
     limits: Limits
+    oidc: Oidc | None = None
     local: Caller | None = None  # a command line in this very process: everybody is this one
     fragments: Fragments = field(default_factory=Fragments)
 
@@ -74,18 +79,33 @@ def caller(request: Request, said: _Credentials, parts: Parts) -> Caller:
     Raises Problem 401. A cookie changes nothing here: the pages have forms of their own.
     """
     found = parts.local
-    if found is not None:
-        pass
-    elif said is not None:
-        found = parts.tokens.caller(said.credentials[:MAX_HEADER_CHARS], parts.clock.now())
-    elif request.method in READING and not other_site(request):
+    if found is None and said is not None:
+        found = _bearer_of(parts, said.credentials)
+    elif found is None and request.method in READING and not other_site(request):
         found = browser_session(request, parts)
     if found is None:
-        why = "this token is unknown, revoked or has ended" if said else "a token is needed"
-        headers = {"WWW-Authenticate": 'Bearer realm="xenroll"'}
-        raise Problem(401, "unauthenticated", why, headers=headers)
+        headers = {"WWW-Authenticate": CHALLENGE}
+        raise Problem(401, "unauthenticated", "a token is needed", headers=headers)
     request.state.caller = found
     return found
+
+
+def _bearer_of(parts: Service, text: str) -> Caller:
+    """Whose token this is: one of ours, or of the identity provider. Raises Problem 401, 503."""
+    now = parts.clock.now()
+    why = "this token is unknown, revoked or has ended"
+    if parts.oidc is not None and "." in text and len(text) <= MAX_TOKEN_CHARS:
+        try:
+            return parts.oidc.caller(text, now)
+        except NotLetIn as error:
+            why = short(str(error))
+        except ProviderAway:
+            said = "the keys of the identity provider cannot be read just now; tokens of ours work"
+            raise Problem(503, "provider_away", said, headers={"Retry-After": "5"}) from None
+    elif found := parts.tokens.caller(text[:MAX_TOKEN_CHARS], now):
+        return found
+    headers = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
+    raise Problem(401, "unauthenticated", why, headers=headers)
 
 
 def browser_session(request: Request, parts: Service) -> Caller | None:

@@ -91,6 +91,7 @@ def run(settings: Settings, where: Listen) -> int:
         log,
         look_wait_s=settings.look_wait_s,
         limits=settings.limits,
+        oidc=settings.oidc,
     )
     listening = where.listen()
     config = uvicorn.Config(

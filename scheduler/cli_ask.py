@@ -64,9 +64,10 @@ class Api:
         given = {name: _word(value) for name, value in query.items() if value is not None}
         return self._answer("GET", path, params=given).json()
 
-    def text(self, path: str, **query: str) -> str:
+    def text(self, path: str, **query: object) -> str:
         """What a path answers, as text."""
-        return self._answer("GET", path, params=query).text
+        given = {name: _word(value) for name, value in query.items() if value is not None}
+        return self._answer("GET", path, params=given).text
 
     def all(self, path: str, **query: object) -> list[Any]:
         """Every item of a list that comes in pages."""

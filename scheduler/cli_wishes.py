@@ -22,7 +22,7 @@ SAID = {
     "pause": "paused: no new step starts from now on; running ones end",
     "resume": "resumed",
     "abort": "aborted: no new step starts; closed hosts open when running ones have ended",
-    "approve": "approved",
+    "approve": "is approved",
 }
 
 

@@ -112,11 +112,11 @@ class _Asked:
         try:
             self._write()
         except WishRefused as refused:
-            said = short(str(refused))
-            self.parts.audit.write(entry.model_copy(update={"outcome": f"refused: {said}"}))
+            why = short(str(refused))
+            self.parts.audit.write(entry.model_copy(update={"outcome": f"refused: {why}"}))
             if refused.code in ("no_wave", "no_host"):
-                raise Problem(404, "not_found", said) from None
-            raise conflict(refused.code, said, [("state", str(head.state))]) from None
+                raise Problem(404, "not_found", why) from None
+            raise conflict(refused.code, why, [("state", str(head.state))]) from None
         said = Accepted(
             rollout=head.id,
             part=str(self.part),

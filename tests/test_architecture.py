@@ -44,7 +44,6 @@ ONE_PLACE = {
     "jwt": r"scheduler/service/oidc\.py",
     "cryptography": r"",
     "httpx": r"scheduler/cli_ask\.py|tests/\w+\.py",
-    "httpx": r"scheduler/cli_ask\.py|tests/\w+\.py",
     "selenium": r"tests/\w+\.py",
     "schemathesis": r"tests/\w+\.py",
     "hypothesis": r"",

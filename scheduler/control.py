@@ -90,6 +90,7 @@ class Controller:
         self.watcher = Watcher(watched, inventory, parts.limits, parts.log)
         self.books: dict[str, Book] = {}
         self._sent_s: dict[str, float] = {}
+        self._asked_s: dict[str, float] = {}
         self._missing_s: dict[str, float] = {}
 
     def take_inventory(self, inventory: Inventory) -> None:
@@ -133,6 +134,7 @@ class Controller:
         """Decide, write down, take over, act: in this order."""
         before = book.rollout
         change = advance(book, event, self.parts.limits)
+        self._ask(change.looks)
         if not change:
             return
         stopped = change.rollout is not None and change.rollout.state is RolloutState.STOPPED
@@ -146,6 +148,14 @@ class Controller:
         self._send(change.orders)
         for host in {host for host, _, _ in change.notices}:
             self.parts.client.lpush(keys.wake(host), "notice")
+
+    def _ask(self, hosts: Sequence[str]) -> None:
+        """Ask for looks, no host more often than a look may take."""
+        now_s, gap_s = self.parts.clock.monotonic(), self.parts.limits.gate_look_s / 2
+        for host in hosts:
+            if now_s - self._asked_s.get(host, float("-inf")) >= gap_s:
+                self._asked_s[host] = now_s
+                self.desk.ask(host, int(self.parts.clock.now().timestamp() * 1000))
 
     def _send(self, orders: Sequence[Order]) -> None:
         jobs.send(self.parts.client, orders)

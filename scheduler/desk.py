@@ -115,6 +115,10 @@ class Desk:
             return f"{host}: {report.trouble[0]}"
         return report
 
+    def age_s(self, host: str) -> float:
+        """Seconds since its newest report was heard; infinite where none is known."""
+        return self._monotonic() - self._heard_s.get(host, float("-inf"))
+
     def newest(self, host: str) -> Report | None:
         """The newest readable report, however old."""
         return self._reports.get(host)

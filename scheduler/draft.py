@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +44,7 @@ class Draft:
         self._happenings: list[Happening] = []
         self._orders: list[Order] = []
         self._drops: list[tuple[str, str]] = []
+        self._looks: dict[str, None] = {}
         self.notices: list[tuple[str, str, Notice | None]] = []
 
     @property
@@ -128,6 +130,10 @@ class Draft:
         """Take an order off its host's list: what it did is settled."""
         self._drops.append((host, attempt_id))
 
+    def look(self, hosts: Iterable[str]) -> None:
+        """Ask these hosts to look again: a step waits for it."""
+        self._looks.update(dict.fromkeys(hosts))
+
     def change(self) -> Change:
         """What came together."""
         return Change(
@@ -139,5 +145,6 @@ class Draft:
             happenings=tuple(self._happenings),
             orders=tuple(self._orders),
             drops=tuple(self._drops),
+            looks=tuple(self._looks),
             notices=tuple(self.notices),
         )

@@ -25,6 +25,9 @@ class Sight(Protocol):
     def silent(self) -> Mapping[str, str]:
         """Hosts of the fleet that have said nothing for too long, and since when, in words."""
 
+    def age_s(self, host: str) -> float:
+        """Seconds since its newest report was heard; infinite where none is known."""
+
     def address(self, host: str) -> str:
         """What `xl migrate` is given to reach a host."""
 

@@ -69,8 +69,20 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
             continue
         if not notice.may_start(draft, step):
             continue
-        gate = not_yet(draft, step) or check(step, sight, load.room_mib)
+        _ask_gates(draft, step, load, sight, limits)
+
+
+def _ask_gates(draft: Draft, step: Step, load: Load, sight: Sight, limits: Limits) -> None:
+    gate = not_yet(draft, step) or check(step, sight, load.room_mib)
+    if gate.answer is not Answer.GO or _seen_afresh(draft, step, sight, limits):
         _answered(draft, step, gate, load, sight, limits)
+
+
+def _seen_afresh(draft: Draft, step: Step, sight: Sight, limits: Limits) -> bool:
+    """Whether every end was looked at a moment ago; else a look is asked for, and it waits."""
+    old = [host for host in step.hosts if sight.age_s(host) > limits.gate_look_s]
+    draft.look(old)
+    return not old
 
 
 def _may_be_considered(draft: Draft, step: Step) -> bool:

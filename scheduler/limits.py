@@ -13,6 +13,7 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stale_after_s: float = Field(default=30.0, gt=0)  # a report older than this is no ground
+    gate_look_s: float = Field(default=3.0, gt=0)  # a step starts on looks as fresh as this
     retry_backoff_s: float = Field(default=30.0, ge=0)  # doubled with every try
     max_tries: int = Field(default=3, ge=1)  # attempts at one move that were really started
     gate_backoff_s: float = Field(default=5.0, ge=0)  # after a host's own gate said no

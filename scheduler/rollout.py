@@ -213,6 +213,7 @@ class Change:
     happenings: tuple[Happening, ...] = ()
     orders: tuple[Order, ...] = ()  # written with the records, sent to RQ after that
     drops: tuple[tuple[str, str], ...] = ()  # (host, attempt id): orders that have had their day
+    looks: tuple[str, ...] = ()  # hosts that are to look again before a step starts there
     notices: tuple[tuple[str, str, Notice | None], ...] = ()  # (host, guest, what); None: over
 
     def __bool__(self) -> bool:

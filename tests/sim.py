@@ -134,6 +134,8 @@ class Sim:
             self.hosts[name].livepatches = applied
         self.mute: set[str] = set()
         self.still: set[str] = set()  # guests whose CPU clock stands still
+        self.ages_s: dict[str, float] = {}  # of reports; fresh where nothing is said
+        self.looked: list[str] = []  # hosts that were asked to look before a step
         self.inventory = _inventory(fleet, consents)
         self.wanted = Wanted.RUN
         self.epoch = 1
@@ -182,6 +184,9 @@ class Sim:
     def silent(self) -> Mapping[str, str]:
         names = {*self.mute, *(h.name for h in self.hosts.values() if not h.up)}
         return {name: f"{name} has not reported for more than 30 s" for name in sorted(names)}
+
+    def age_s(self, host: str) -> float:
+        return self.ages_s.get(host, 0.0)
 
     def address(self, host: str) -> str:
         return host
@@ -297,6 +302,7 @@ class Sim:
             self.book = reread(self.book)
         if self.book.rollout.state is RolloutState.STOPPED and self.wanted is Wanted.RUN:
             self.wanted = Wanted.PAUSE
+        self.looked += change.looks
         for order in change.orders:
             self.ordered.append((self.now, order))
             self._take(order)

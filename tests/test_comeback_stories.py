@@ -171,3 +171,14 @@ def test_a_restart_guest_is_shut_down_last_and_started_before_any_guest_arrives(
         came = [at for at, o in done if o.kind is Kind.MOVE and o.destination == name]
         assert all(at < stop for at in left), "shut down last"
         assert all(at < stop or at >= start for at in came), "started first"
+
+
+def test_no_step_starts_on_an_old_look_at_either_end() -> None:
+    sim = Sim(small_fleet())
+    sim.ages_s = dict.fromkeys(sim.hosts, 20.0)
+    sim.run(120)
+    assert not sim.ordered, "the reports count as fresh enough to plan with, not to start with"
+    assert set(sim.looked) <= set(sim.hosts) and sim.looked
+    sim.ages_s = {}
+    sim.run()
+    assert sim.book.rollout.state is RolloutState.DONE

@@ -41,6 +41,9 @@ class Seen:
     def silent(self) -> dict[str, str]:
         return self.missing
 
+    def age_s(self, host: str) -> float:
+        return 0.0
+
     def address(self, host: str) -> str:
         return host
 

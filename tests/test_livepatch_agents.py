@@ -102,4 +102,5 @@ def test_two_hosts_are_patched_and_the_third_falls_to_a_reboot(stage: Stage) -> 
         "APPLIED",
     ]
     assert audit(world) == []
-    assert sorted(running(world)) == [f"g{n}" for n in range(6)]
+    places = running(world)
+    assert len(places) == 6 and all(len(where) == 1 for where in places.values())

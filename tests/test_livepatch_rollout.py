@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from agents.wire import Kind
+from agents.keys import keys
+from agents.wire import Kind, Wanted
 from scheduler.advisory import Advisory
 from scheduler.launch import Draw, Wish, begin
 from scheduler.rollout import HostState, Rollout, RolloutState
@@ -129,3 +130,24 @@ def test_a_record_of_an_older_rollout_is_still_read(redis_client: redis.Redis, f
         del head[new]
     redis_client.set(f"xr:rollout:{rollout.id}", json.dumps(head))
     assert made.store.book(rollout.id).rollout.livepatch is False
+
+
+def test_hosts_are_asked_for_a_look_right_before_a_step_starts_there(
+    redis_client: redis.Redis,
+) -> None:
+    made = played(redis_client, PATCHED)
+    begun(made)
+    controller = made.controller()
+    made.want(Wanted.PAUSE)
+    for _ in range(2):  # the first report that a controller finds may be of any age
+        made.publish()
+        controller.tick()
+    made.pass_time(10)  # good enough to show and to plan with, not to start a step on
+    made.want(Wanted.RUN)
+    controller.tick()
+    assert made.head().state is RolloutState.RUNNING
+    assert not any(redis_client.hlen(keys.orders(name)) for name in made.sim.hosts)
+    assert redis_client.get(keys.look("h0")) is not None
+    made.publish()
+    controller.tick()
+    assert redis_client.hlen(keys.orders("h0")) == 1

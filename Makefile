@@ -71,7 +71,7 @@ lab-stop: $(READY) ## end the lab: only what it started
 	$(BIN)/python -m deploy.lab down
 
 test-lab: $(READY) ## the whole job on three real Xen hosts: a rollout judged from outside
-	$(BIN)/python -m pytest -s tests/lab_smoke.py tests/lab_rollout.py
+	$(BIN)/python -m pytest -s tests/lab_bad_input.py tests/lab_smoke.py tests/lab_rollout.py
 
 test-lab-small: $(READY) ## the same on two hosts with two guests (in continuous integration)
 	$(BIN)/python -m pytest -s tests/lab_small.py

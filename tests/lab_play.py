@@ -12,12 +12,16 @@ from deploy.lab.scene import DESTINATION, SOURCE, Scene
 from deploy.lab.sightings import Beat, Sighting, beat_of, running_twice
 from deploy.lab.watch import Watch
 from scheduler.book import Book
-from scheduler.rollout import ENDED, RolloutState, Step
+from scheduler.rollout import ENDED, Happening, RolloutState, Step
 from tests.lab_kit import say
 from tests.lab_stage import ADVISORY, Stage, now
 
 SETTLE_TIMEOUT_S = 900.0
 HOSTS = (SOURCE, DESTINATION)
+JOURNALS = (
+    "cd /var/lib/xenroll-agent/attempts && for one in {pattern}; do [ -d $one ] || continue; "
+    'echo "## $one"; cat $one/exit.json $one/err.log; done'
+)
 
 
 @dataclass
@@ -58,19 +62,25 @@ class Play:
         """The first move of the guest; there is one."""
         return next(s for s in book.steps.values() if s.kind is Kind.MOVE)
 
-    def outcome(self, *wanted: str) -> Step:
-        """Waits until the move is settled as one of `wanted`, or the rollout stopped over it."""
+    def outcome(self, *wanted: str) -> str:
+        """Waits until the move is settled as one of `wanted`; how it was settled."""
+        said: list[Happening] = []
 
         def over(book: Book) -> bool:
-            stopped = book.rollout.state is RolloutState.STOPPED
-            return stopped or self.the_move(book).outcome in wanted
+            move = self.the_move(book).id
+            said[:] = [
+                one
+                for one in self.stage.store.happenings(self.rollout_id, 200)
+                if one.step == move and one.kind in wanted
+            ]
+            return bool(said)
 
         book = self.stage.follow(self.rollout_id, over, SETTLE_TIMEOUT_S)
         step, hold = self.the_move(book), book.rollout.hold
-        self.note(f"settled as {step.outcome or 'nothing'}: {step.reason}")
+        self.note(f"settled as {said[-1].kind}: {said[-1].text}")
         why = f" ({hold.reason})" if hold else ""
         self.note(f"the step is {step.state}, the rollout {book.rollout.state}{why}")
-        return step
+        return said[-1].kind
 
     def stopped(self) -> str:
         """Waits until the rollout has stopped; why it did."""
@@ -87,10 +97,11 @@ class Play:
 
     def end(self) -> None:
         """Ends the rollout; what it cannot tell by itself ends with the guest."""
+        if self.rollout_id:
+            self.halt()
+        clear(self.scene.lab)
         if not self.rollout_id:
             return
-        self.halt()
-        clear(self.scene.lab)
         self.stage.follow(
             self.rollout_id, lambda book: book.rollout.state in ENDED, SETTLE_TIMEOUT_S
         )
@@ -123,18 +134,11 @@ class Play:
         )
 
     def write(self, folder: Path) -> None:
-        """What there is to keep of this case."""
+        """What there is to keep of this case: what was noted, xl's own words, both hosts."""
         lines = [f"{text}\n" for text in self.told]
-        attempts = [
-            attempt
-            for host in HOSTS
-            if (report := self.stage.report(host))
-            for attempt in report.attempts
-            if attempt.attempt_id.startswith(f"{self.rollout_id}-")
-        ]
-        for attempt in attempts:
-            lines.append(f"\n# {attempt.attempt_id}: exit code {attempt.exit_code}\n")
-            lines.append(attempt.output_tail)
+        words = JOURNALS.format(pattern=f"{self.rollout_id or 'none'}-*")
+        for host in HOSTS:
+            lines += [f"\n# attempts of {host}\n", self.scene.lab.remote(host).run(words).out]
         lines += ["\n", *self.scene.seen]
         (folder / f"rollout-{self.scene.case}.txt").write_text("".join(lines))
 

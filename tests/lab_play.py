@@ -73,9 +73,10 @@ class Play:
                 for one in self.stage.store.happenings(self.rollout_id, 200)
                 if one.step == move and one.kind in wanted
             ]
-            return bool(said)
+            return bool(said) or book.rollout.state in ENDED
 
         book = self.stage.follow(self.rollout_id, over, SETTLE_TIMEOUT_S)
+        assert said, f"the rollout is {book.rollout.state}, and the move was never {wanted}"
         step, hold = self.the_move(book), book.rollout.hold
         self.note(f"settled as {said[-1].kind}: {said[-1].text}")
         why = f" ({hold.reason})" if hold else ""

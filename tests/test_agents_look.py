@@ -100,6 +100,17 @@ def test_a_guest_that_xl_leaves_out_of_its_configurations_is_unreadable(dom0: Do
     assert codes == {"db-3": [], "web": [ObstacleCode.UNREADABLE]}
 
 
+def test_a_guest_seen_while_it_was_being_made_is_asked_for_again_at_once(dom0: Dom0) -> None:
+    looker = Looker(dom0.settings.model_copy(update={"config_age_s": 600.0}))
+    dom0.shows(HERE, configs="[]")
+    seen = looker.look(question(0.0)).guests[0]
+    assert [o.code for o in seen.obstacles] == [ObstacleCode.UNREADABLE]
+    dom0.shows(HERE)
+    assert looker.look(question(5.0)).guests[0].obstacles == ()
+    looker.look(question(10.0))
+    assert dom0.calls("list").count("list -l") == 2
+
+
 def test_a_configuration_of_another_guest_under_the_same_domid_does_not_count(dom0: Dom0) -> None:
     other = domain(uuid=OTHER_UUID)
     dom0.shows(HERE, configs=json.dumps([config(other)]))

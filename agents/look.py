@@ -172,10 +172,7 @@ class Looker:
         )
 
     def _refresh(self, guests: list[Domain], clock_s: float) -> bool:
-        """Ask for configurations where the set of guests changed, or they are old; whether so.
-
-        `xl list -l` leaves out a guest that is just being made: it is asked again at the next look.
-        """
+        """Ask for configurations where the set of guests changed, or they are old; whether so."""
         key = frozenset((d.domid, d.uuid, d.name) for d in guests)
         old = clock_s - self.memory.read_at_s > self.settings.config_age_s
         if not old and key == self.memory.domains:
@@ -183,7 +180,8 @@ class Looker:
         said = self._run(xl.list_configs(self.settings)) if guests else "[]"
         configs = xl_parse.parse_configs(said)
         refusing = frozenset(d.domid for d in guests if self._cannot_suspend(d.domid))
-        whole = all(_is_of(configs.get(d.domid), d) for d in guests)
+        # One that is just being made is left out: asked for again at the next look.
+        whole = all(xl_parse.is_of(configs.get(d.domid), d.uuid) for d in guests)
         self.memory = Remembered(key if whole else frozenset(), clock_s, configs, refusing)
         return True
 
@@ -209,7 +207,7 @@ class Looker:
         autostarted: frozenset[str],
     ) -> GuestSeen:
         config = self.memory.configs.get(domain.domid)
-        if config is None or not _is_of(config, domain):
+        if config is None or not xl_parse.is_of(config, domain.uuid):
             return guest_facts.unreadable(domain)
         file = host_files.config_for(files, domain.name, domain.uuid)
         return GuestSeen(
@@ -249,11 +247,6 @@ def _try(trouble: list[str], read: Callable[[], T], otherwise: D) -> T | D:
     except UNREADABLE as error:
         trouble.append(str(error))
         return otherwise
-
-
-def _is_of(config: dict[str, Any] | None, domain: Domain) -> bool:
-    """Whether the configuration is that of this domain, not of one that had its number before."""
-    return config is not None and config["c_info"].get("uuid") == domain.uuid
 
 
 def is_guest(domain: Domain, settings: Settings) -> bool:

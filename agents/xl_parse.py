@@ -199,3 +199,8 @@ def parse_livepatches(text: str) -> tuple[tuple[str, str], ...]:
     lines = [line for line in _rows(text, title, "ID", "status") if set(line.strip()) - {"-", "+"}]
     rows = (_match(PATCH_ROW, line, title) for line in lines)
     return tuple((row["name"], row["state"]) for row in rows)
+
+
+def is_of(config: dict[str, Any] | None, uuid: str) -> bool:
+    """Whether a configuration is this guest's, not that of one which had its domid before."""
+    return config is not None and config["c_info"].get("uuid") == uuid

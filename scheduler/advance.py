@@ -15,6 +15,7 @@ from agents.settle import Verdict
 from agents.wire import Attempt, Kind, Wanted
 from scheduler import notice
 from scheduler.advisory import Advisory
+from scheduler.approval import hear
 from scheduler.book import Book
 from scheduler.bring_back import bring_back
 from scheduler.comeback import recover
@@ -111,6 +112,10 @@ Event = Tick | AttemptSeen | Settled | Wants | Told
 def advance(book: Book, event: Event, limits: Limits) -> Change:
     """What this event changes. Raises NotAllowed only on a defect of this program."""
     draft = Draft(book, event.now)
+    if book.rollout.state is RolloutState.AWAITING:
+        if isinstance(event, Wants):
+            hear(draft, event.wanted, event.epoch, event.by, event.reason)
+        return draft.change()
     if isinstance(event, Wants):
         _wants(draft, event)
     elif book.rollout.state in ENDED:

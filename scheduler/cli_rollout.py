@@ -11,7 +11,7 @@ from scheduler.cli_exit import Exit
 from scheduler.cli_forecast import rollout_forecast
 from scheduler.cli_people import Reason, RolloutId, Yes, ask, chosen, people, sure, the_rollout, why
 from scheduler.cli_print import Column, document, print_lines, print_rows
-from scheduler.cli_wishes import abort, approve, pause, resume
+from scheduler.cli_wishes import abort, approve, begin, pause, resume
 
 PLANNING_S = 600.0
 """The longest that hosts' looks and a plan of a large fleet may take."""
@@ -50,6 +50,9 @@ def start(
     ] = False,
     livepatch: Patch = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Only write it down; `rollout begin` lets it begin.")
+    ] = False,
     reason: Reason = "",
     yes: Yes = False,
 ) -> None:
@@ -62,6 +65,7 @@ def start(
         "accept_blocked": accept_blocked,
         "livepatch": livepatch,
         "dry_run": dry_run,
+        "wait": wait,
         "reason": NO_CHANGE if dry_run else why(reason),
     }
     if not dry_run:
@@ -81,7 +85,13 @@ def _started(said: dict[str, Any]) -> list[str]:
     lines += [f"blocked: {host}: {why}" for host, why in sorted(said["blocked"].items())]
     if said["rollout"]:
         hosts = said["hosts_in_scope"]
-        lines.append(f"rollout {said['rollout']} started: {hosts} hosts in scope")
+        waits = said["state"] == "awaiting"
+        did = "waits, nothing has begun" if waits else "started"
+        lines.append(f"rollout {said['rollout']} {did}: {hosts} hosts in scope")
+        if waits:
+            verb = "approve" if said["second_person"] else "begin"
+            who = "somebody else: " if said["second_person"] else ""
+            lines.append(f"{who}xenroll rollout {verb} {said['rollout']}")
     return lines
 
 
@@ -140,7 +150,7 @@ def status(
 
 
 people(app, "forecast")(rollout_forecast)
-for command in (pause, resume, abort, approve):
+for command in (pause, resume, abort, approve, begin):
     people(app)(command)
 
 

@@ -16,13 +16,14 @@ from scheduler.wishes import START_WAIT_S
 
 Wave = Annotated[int | None, typer.Option("--wave", help="Only this wave.", min=1)]
 Host = Annotated[str | None, typer.Option("--host", help="Only this host.")]
-OfWave = Annotated[int, typer.Option("--wave", help="The wave that may go on.", min=1)]
+OfWave = Annotated[int | None, typer.Option("--wave", help="The wave that may go on.", min=1)]
 
 SAID = {
     "pause": "paused: no new step starts from now on; running ones end",
     "resume": "resumed",
     "abort": "aborted: no new step starts; closed hosts open when running ones have ended",
     "approve": "is approved",
+    "start": "begins",
 }
 
 
@@ -54,9 +55,16 @@ def abort(
     _act(rollout, wave, host, "abort", reason, yes)
 
 
-def approve(wave: OfWave, rollout: RolloutId = None, reason: Reason = "") -> None:
-    """Let a wave go on that waits, or will wait, for a person's word."""
-    _act(rollout, wave, None, "approve", reason)
+def approve(
+    rollout: RolloutId = None, wave: OfWave = None, reason: Reason = "", yes: Yes = False
+) -> None:
+    """Let a rollout begin that waits for a second person; --wave: let a wave go on."""
+    _act(rollout, wave, None, "approve", reason, yes)
+
+
+def begin(rollout: RolloutId = None, reason: Reason = "", yes: Yes = False) -> None:
+    """Let a rollout begin that was started with --wait."""
+    _act(rollout, None, None, "start", reason, yes)
 
 
 def _act(

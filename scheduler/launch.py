@@ -13,6 +13,7 @@ import redis
 from agents.wire import Report
 from planner.fleet import Policy
 from scheduler.advisory import Advisory, build_ids, is_patched
+from scheduler.approval import waiting
 from scheduler.choice import without_payload
 from scheduler.desk import Desk
 from scheduler.fleet_view import FleetDoubt, Scope
@@ -110,8 +111,13 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
     return Draw(wish, planned, document, now, tuple(hosts), notice_s, livepatch, keeps)
 
 
-def begin(store: Store, drawn: Draw) -> Rollout:
-    """Write the rollout down; the controller takes it from there. Raises Taken, Conflict."""
+def begin(
+    store: Store, drawn: Draw, *, waits: bool = False, second_person: bool = False
+) -> Rollout:
+    """Write the rollout down; the controller takes it from there. Raises Taken, Conflict.
+
+    `waits`: for a person's word; `second_person`: for that of somebody else than `drawn.wish.by`.
+    """
     wish = drawn.wish
     # The id stands in addresses, logs and orders: under embargo it is made of the codename.
     public = ", ".join(one.shown(drawn.at, knows=False) for one in wish.advisories)
@@ -129,6 +135,8 @@ def begin(store: Store, drawn: Draw) -> Rollout:
         drawn.livepatch,
     )
     rollout = new_rollout(request, drawn.planned)
+    if waits or second_person:
+        rollout = waiting(rollout, second_person)
     started = Happening(at=drawn.at, kind="created", text=f"by {wish.by}: {wish.reason}")
     change = Change(
         rollout=rollout,

@@ -47,6 +47,8 @@ class Rollout(Frozen):
     created_by: str
     ended_at: datetime | None = None
     hold: Hold | None = None
+    second_person: bool = False  # who made it may not let it begin
+    approved_by: str | None = None  # who let it begin, where it waited for that
     wanted: Wanted = Wanted.RUN  # the last wish of a person that was taken up
     max_hosts_away: int
     max_hosts_away_per_group: int | None = None

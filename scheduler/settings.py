@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     notify_file: Path | None = None  # who is told what happens; see scheduler/notify/targets.py
     oidc: OidcSettings | None = None  # an identity provider whose tokens the service takes, too
+    two_people: bool = False  # who starts a rollout may not approve it: somebody else has to
     server: str | None = None  # the service that commands ask; none: Redis itself
     token: SecretStr | None = None  # what the service knows us by
     token_file: Path | None = None  # the same, from a file that nobody else may read

@@ -8,6 +8,7 @@ from enum import StrEnum
 class RolloutState(StrEnum):
     """What a rollout is doing, one line of meaning each."""
 
+    AWAITING = "awaiting"  # written down; a person has to let it begin (`scheduler.approval`)
     RUNNING = "running"  # steps are handed out as their needs end
     PAUSED = "paused"  # a person paused it: no new step, running ones end
     STOPPED = "stopped"  # doubt stopped it: no new step until a person resumes
@@ -18,6 +19,7 @@ class RolloutState(StrEnum):
 
 
 NEXT: dict[RolloutState, frozenset[RolloutState]] = {
+    RolloutState.AWAITING: frozenset({RolloutState.RUNNING, RolloutState.ABORTING}),
     RolloutState.RUNNING: frozenset(
         {
             RolloutState.PAUSED,

@@ -72,7 +72,11 @@ class Store:
         self.save_plan(rollout.id, rollout.generation, planned, document)
         self.client.hset(
             keys.control(rollout.id),
-            mapping={"wanted": str(Wanted.RUN), "epoch": rollout.epoch, "by": rollout.created_by},
+            mapping={
+                "wanted": str(rollout.wanted),
+                "epoch": rollout.epoch,
+                "by": rollout.created_by,
+            },
         )
         self.save(rollout, change)
         created = rollout.created_at.timestamp()

@@ -26,7 +26,11 @@ def act(
     parts: Parts,
     idempotency_key: IdempotencyKey,
 ) -> JSONResponse:
-    """Pause, resume or abort. Hosts obey from this moment, whether the controller runs or not."""
+    """Pause, resume or abort. Hosts obey from this moment, whether the controller runs or not.
+
+    Start or approve one that waits for it: the role security; approval by somebody else than who
+    made it.
+    """
 
     def do() -> JSONResponse:
         said = want(parts, request, who, rollout_id, action, body.reason)

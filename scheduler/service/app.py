@@ -74,6 +74,7 @@ def make_service(
     limits: Limits | None = None,
     local: Caller | None = None,
     oidc: OidcSettings | None = None,
+    two_people: bool = False,
 ) -> Service:
     """The parts of one process. `draw` gives that many random bytes."""
     return Service(
@@ -87,6 +88,7 @@ def make_service(
         look_wait_s=look_wait_s,
         limits=limits or Limits(),
         local=local,
+        two_people=two_people,
         oidc=_provider(oidc, clock, log) if oidc else None,
     )
 

@@ -16,8 +16,8 @@ from scheduler.launch import Draw, Wish, begin, draw
 from scheduler.planned import blocked_reasons
 from scheduler.planning import PlanBroken
 from scheduler.rollout import ENDED, Rollout, RolloutState
-from scheduler.service.access import Caller
-from scheduler.service.parts import Service
+from scheduler.service.access import Caller, Role
+from scheduler.service.parts import Service, check_role
 from scheduler.service.problem import Problem, conflict, short
 from scheduler.service.shapes import Accepted, ChoiceCount, StartBody, Started
 from scheduler.store import Conflict, Taken
@@ -26,22 +26,35 @@ SHOWN_PROBLEMS = 100
 
 
 class Action(StrEnum):
-    """What can be asked of a rollout that was started."""
+    """What can be asked of a rollout that was written down."""
 
+    START = "start"  # let one begin that waits
+    APPROVE = "approve"  # the same, by somebody else than who made it
     PAUSE = "pause"
     RESUME = "resume"
     ABORT = "abort"
 
 
-WANTED = {Action.PAUSE: Wanted.PAUSE, Action.RESUME: Wanted.RUN, Action.ABORT: Wanted.ABORT}
+FIRST = (Action.START, Action.APPROVE)
+WANTED = {
+    Action.START: Wanted.RUN,
+    Action.APPROVE: Wanted.RUN,
+    Action.PAUSE: Wanted.PAUSE,
+    Action.RESUME: Wanted.RUN,
+    Action.ABORT: Wanted.ABORT,
+}
 
 
 def want(
     parts: Service, request: Request, who: Caller, rollout_id: str, action: Action, reason: str
 ) -> Accepted:
-    """Write down what a person wants; hosts obey at once. Raises NoRollout, Problem 409."""
+    """Write down what a person wants; hosts obey at once. Raises NoRollout, Problem 403, 409."""
+    if action in FIRST:
+        check_role(who, Role.SECURITY)
     head = parts.store.head(rollout_id)
     check_sense(head, action, parts.store.control(rollout_id).get("wanted", ""))
+    if head.state is RolloutState.AWAITING:
+        _check_first_word(parts, request, who, head, action, reason)
     parts.note(request, who, str(action), rollout_id, reason)
     now = parts.clock.now()
     if not parts.store.want(rollout_id, WANTED[action], who.name, reason, now):
@@ -62,12 +75,35 @@ def check_sense(head: Rollout, action: Action, wanted_now: str) -> None:
         raise conflict("ended", said, state)
     if wanted_now == Wanted.ABORT:
         raise _aborted_already(head)
+    first, awaits = action in FIRST, head.state is RolloutState.AWAITING
+    if first != awaits and action is not Action.ABORT:
+        said = f"rollout {head.id} is {head.state}: there is nothing to {action}"
+        raise conflict("awaiting" if awaits else "not_awaiting", said, state)
     if action is Action.PAUSE and wanted_now == Wanted.PAUSE:
         raise conflict("already", f"rollout {head.id} is paused already", state)
     waits = (RolloutState.PAUSED, RolloutState.STOPPED)
     if action is Action.RESUME and wanted_now == Wanted.RUN and head.state not in waits:
         said = f"rollout {head.id} is {head.state}: there is nothing to resume"
         raise conflict("not_paused", said, state)
+
+
+def _check_first_word(
+    parts: Service, request: Request, who: Caller, head: Rollout, action: Action, reason: str
+) -> None:
+    """Whether this person may let it begin, this way. Raises Problem 409; a refusal is audited."""
+    state = [("state", str(head.state)), ("created_by", head.created_by)]
+    if action is Action.START and head.second_person:
+        refusal = conflict("needs_approval", f"rollout {head.id} needs to be approved", state)
+    elif action is Action.APPROVE and not head.second_person:
+        refusal = conflict("needs_none", f"rollout {head.id} needs no approval: start it", state)
+    elif action is Action.APPROVE and who.name == head.created_by:
+        said = f"{who.name} started rollout {head.id}: somebody else has to approve it"
+        refusal = conflict("same_person", said, state)
+    else:
+        return
+    entry = parts.note(request, who, str(action), head.id, reason)
+    parts.audit.write(entry.model_copy(update={"outcome": f"refused: {refusal.detail}"}))
+    raise refusal
 
 
 def _aborted_already(head: Rollout) -> Problem:
@@ -86,10 +122,10 @@ def start(parts: Service, request: Request, who: Caller, body: StartBody) -> Sta
         raise conflict("blocked", said, _shown(blocked))
     parts.note(request, who, "start", ", ".join(body.advisories), body.reason)
     try:
-        rollout = begin(parts.store, drawn)
+        rollout = begin(parts.store, drawn, waits=body.wait, second_person=parts.two_people)
     except (Taken, Conflict) as error:
         raise conflict("taken", f"nothing was started: {short(str(error))}") from None
-    return _started(drawn, rollout.id, blocked)
+    return _started(drawn, rollout, blocked)
 
 
 def _draw(parts: Service, body: StartBody, who: Caller) -> Draw:
@@ -146,10 +182,12 @@ def _shown(blocked: dict[str, str]) -> list[tuple[str, str]]:
     return [(host, short(why)) for host, why in sorted(blocked.items())[:SHOWN_PROBLEMS]]
 
 
-def _started(drawn: Draw, rollout_id: str | None, blocked: dict[str, str]) -> Started:
+def _started(drawn: Draw, rollout: Rollout | None, blocked: dict[str, str]) -> Started:
     summary = drawn.planned.plan.summary
     return Started(
-        rollout=rollout_id,
+        rollout=rollout.id if rollout else None,
+        state=rollout.state if rollout else None,
+        second_person=rollout is not None and rollout.second_person,
         hosts_in_scope=len(drawn.hosts),
         moves=summary.moves,
         moves_lower_bound=summary.moves_lower_bound,

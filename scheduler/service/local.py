@@ -28,6 +28,7 @@ def local_app(settings: Settings, person: str) -> FastAPI:
         look_wait_s=settings.look_wait_s,
         max_age_s=0.0,
         limits=settings.limits,
+        two_people=settings.two_people,
         local=Caller(person, Role.ADMIN, f"login-{person}"),
     )
     return make_app(service)

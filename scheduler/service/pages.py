@@ -112,6 +112,7 @@ def _live_values(parts: Service, who: Caller, view: RolloutView) -> dict[str, An
         "control": control,
         "ended": view.progress.state in ENDED,
         "can_act": who.role.covers(Role.ON_CALL),
+        "can_start": who.role.covers(Role.SECURITY),
         "legend": present.legend(view.progress),
         "held": held[: present.LISTED],
         "held_more": max(0, len(held) - present.LISTED),

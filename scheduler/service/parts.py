@@ -41,6 +41,7 @@ class Service:
     look_wait_s: float
     limits: Limits
     oidc: Oidc | None = None
+    two_people: bool = False  # who starts a rollout may not approve it
     local: Caller | None = None  # a command line in this very process: everybody is this one
     fragments: Fragments = field(default_factory=Fragments)
 

@@ -38,6 +38,7 @@ MOOD = {
     RolloutState.RUNNING: "good",
     RolloutState.REPLANNING: "good",
     RolloutState.DONE: "good",
+    RolloutState.AWAITING: "warn",
     RolloutState.PAUSED: "warn",
     RolloutState.STOPPED: "bad",
     RolloutState.ABORTING: "bad",

@@ -92,6 +92,7 @@ def run(settings: Settings, where: Listen) -> int:
         look_wait_s=settings.look_wait_s,
         limits=settings.limits,
         oidc=settings.oidc,
+        two_people=settings.two_people,
     )
     listening = where.listen()
     config = uvicorn.Config(

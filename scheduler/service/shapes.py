@@ -81,6 +81,7 @@ class StartBody(BaseModel, extra="forbid"):
     accept_blocked: bool = False
     livepatch: bool | None = None  # null: as the inventory says
     dry_run: bool = False
+    wait: bool = False  # write it down only: nothing begins before the action `start`
     reason: Reason
 
     @property
@@ -111,6 +112,8 @@ class Started(BaseModel):
     """A plan, and the rollout that carries it out unless it was a dry run."""
 
     rollout: str | None
+    state: RolloutState | None  # `awaiting`: a person has to let it begin
+    second_person: bool  # and somebody else than who asked for it
     hosts_in_scope: int
     moves: int
     moves_lower_bound: int

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.classes import ClassView
-from scheduler.cli_common import Exit, fail, person, store
+from scheduler.cli_common import Exit, fail, note, person, store
 from scheduler.comparison import Comparison
 from scheduler.crash_views import CrashList, class_list, crash_compare, crash_list
 from scheduler.text import plain
@@ -165,6 +165,8 @@ def release(
         fail(Exit.BAD_INPUT, "--reason: say why the class may be moved again")
     with _watched() as held:
         resting = sorted(m.guest_class for m in held.marks().values() if m.quarantine)
+        with store() as trail:
+            note(trail, "class.release", guest_class, reason)
         if not held.release(guest_class, person(), reason, datetime.now(UTC)):
             names = f"; quarantined: {', '.join(resting)}" if resting else "; no class is"
             fail(Exit.REFUSED, plain(f"class {guest_class} is not quarantined{names}"))

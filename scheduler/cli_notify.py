@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from scheduler.cli_common import Exit, fail, person, settings, store
+from scheduler.cli_common import Exit, fail, note, person, settings, store
 from scheduler.notify.outbox import Asked, Outbox, TargetStatus, TestResult
 from scheduler.notify.targets import TargetError, load_config
 from scheduler.store import Store
@@ -92,6 +92,7 @@ def test(name: Name) -> None:
     with store() as held:
         outbox = _outbox(held)
         _known(outbox, name)
+        note(held, "notify.test", name, "")
         outbox.ask(asked)
         result = _wait(outbox, asked.id)
     if result is None:
@@ -124,5 +125,6 @@ def retry(name: Name) -> None:
     with store() as held:
         outbox = _outbox(held)
         _known(outbox, name)
+        note(held, "notify.retry", name, "")
         again = outbox.revive(name, datetime.now(UTC))
     typer.echo(f"{again} notifications for {name} are sent again")

@@ -15,7 +15,7 @@ from scheduler.service.feed import LiveEvent
 from scheduler.service.paging import Cursor, Limit, Page, decode, encode, page
 from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.problem import no_such
-from scheduler.service.shapes import CrashOut, RolloutOut, Starting
+from scheduler.service.shapes import CrashOut, PlanOut, RolloutOut, Starting
 from scheduler.service.streams import Line, Streams
 from scheduler.store import NoRollout
 
@@ -181,6 +181,14 @@ def _place(cursor: str | None) -> str:
 def _known(parts: Service, rollout_id: str) -> None:
     if rollout_id not in parts.store.ids():
         raise NoRollout(rollout_id)
+
+
+@router.get("/rollouts/{rollout_id}/plans")
+def plans(rollout_id: Id, who: Viewer, parts: Parts) -> list[PlanOut]:
+    """Every plan of the rollout, the newest last; each re-planning adds one."""
+    newest = parts.store.head(rollout_id).generation
+    base = f"/api/v1/rollouts/{rollout_id}/plans"
+    return [PlanOut(generation=n, href=f"{base}/{n}") for n in range(1, newest + 1)]
 
 
 @router.get("/rollouts/{rollout_id}/plans/{generation}")

@@ -64,6 +64,8 @@ class Guard:
             await send(message)
 
         most = LONGER_BYTES.get(scope["path"], MAX_BODY_BYTES)
+        if "authorization" not in Headers(scope=scope):
+            most = MAX_BODY_BYTES
         body = await _whole_body(scope, receive, most)
         if body is None:
             await _too_large(request_id, most)(scope, receive, send_with_headers)

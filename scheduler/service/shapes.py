@@ -124,6 +124,13 @@ class Started(BaseModel):
     choices: list[ChoiceCount]  # the most hosts first
 
 
+class PlanOut(BaseModel):
+    """One plan of a rollout, and where its document is."""
+
+    generation: int
+    href: str
+
+
 class Starting(BaseModel):
     """Attempts that hosts were allowed to start and that nobody has seen start yet."""
 

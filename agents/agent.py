@@ -23,6 +23,7 @@ from agents.keys import SETTLED, keys
 from agents.look import Looker, Question
 from agents.notices import Notices
 from agents.settings import Settings
+from agents.signs import Signs
 from agents.wire import Report
 from agents.worker import work
 
@@ -47,6 +48,7 @@ class Agent:
         self.settings = settings
         self.client = impatient(settings)
         self.looker = Looker(settings)
+        self.signs = Signs(settings)
         self.notices = Notices(settings)
         self.agent_id = uuid.uuid4().hex
         self.sequence = 0
@@ -101,6 +103,7 @@ class Agent:
                 clock_s=time.monotonic(),
             )
         )
+        report = self.signs.complete(report)
         self.client.set(keys.report(host), report.model_dump_json())
         self._settle_claims(report)
         self.notices.tend(self.client, report, time.monotonic())
@@ -197,7 +200,7 @@ def run(settings: Settings) -> None:
 def look_once(settings: Settings) -> Report:
     """One report without Redis: every attempt that this host knows is in it."""
     looker = Looker(settings)
-    return looker.look(
+    report = looker.look(
         Question(
             agent_id="look",
             sequence=0,
@@ -207,3 +210,4 @@ def look_once(settings: Settings) -> Report:
             clock_s=time.monotonic(),
         )
     )
+    return Signs(settings).complete(report)

@@ -62,6 +62,7 @@ class Settings(BaseModel):
     config_dirs: tuple[str, ...] = ("/etc/xen", "/etc/xen/auto")
     payload_dir: str = "/var/lib/xen/livepatch"
     net_dir: str = "/sys/class/net"
+    xl_log_dir: str = "/var/log/xen"  # of xl's monitors; `console/` below it: consoles
     proc_dir: str = "/proc"  # of the machine, not below `root`
     receiver: str | None = None  # path of the `xl` that receives here; default: any named xl
     boot_id_path: str = "/proc/sys/kernel/random/boot_id"

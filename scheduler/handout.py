@@ -29,6 +29,7 @@ class Load:
     patching: int = 0
     away_by_group: Counter[str | None] = field(default_factory=Counter)
     touched: set[str] = field(default_factory=set)
+    starting: set[str] = field(default_factory=set)  # hosts whose own guests come back first
 
     def add(self, step: Step, group: str | None) -> None:
         """Count a step that is under way, or just ordered."""
@@ -42,6 +43,8 @@ class Load:
             self.away_by_group[group] += 1
         elif step.kind is Kind.LIVEPATCH:
             self.patching += 1
+        elif step.kind is Kind.START:
+            self.starting.add(step.host)
 
 
 def load_of(draft: Draft) -> Load:
@@ -54,8 +57,9 @@ def load_of(draft: Draft) -> Load:
 
 def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
     """Order every step that may start; say why where a gate holds one."""
-    load = load_of(draft)
-    for step in draft.book.startable():
+    load, startable = load_of(draft), draft.book.startable()
+    load.starting.update(step.host for step in startable if step.kind is Kind.START)
+    for step in startable:
         if not _may_be_considered(draft, step):
             continue
         if withheld(draft, step):
@@ -106,6 +110,7 @@ def _over_limit(draft: Draft, step: Step, load: Load) -> bool:
         return (
             load.leaving[step.host] >= rollout.max_moves_out_per_host
             or load.arriving[step.destination or ""] >= rollout.max_moves_in_per_host
+            or step.destination in load.starting
         )
     if step.kind is Kind.LIVEPATCH:
         return load.patching >= patched_at_once(rollout)

@@ -27,14 +27,24 @@ __all__ = [
 ]
 
 
-def settle_move(order: Order, attempt: Attempt, source: Report, destination: Report) -> Verdict:
-    """How a migration ended; `source` and `destination` are newer than its end."""
+def settle_move(
+    order: Order,
+    attempt: Attempt,
+    source: Report,
+    destination: Report,
+    *,
+    never_ran: bool = False,
+) -> Verdict:
+    """How a migration ended; `source` and `destination` are newer than its end.
+
+    `never_ran`: its copy at the destination was seen not to have run, and was destroyed for that.
+    """
     unclear = early(attempt, source, destination)
     if unclear:
         return unclear
     if source.host != order.host or destination.host != order.destination:
         return unknown("the reports are not of the two hosts of this move")
-    verdict = settle_case(make_case(order, attempt, source, destination))
+    verdict = settle_case(make_case(order, attempt, source, destination, never_ran))
     return with_retune(verdict, order, attempt, destination)
 
 

@@ -38,6 +38,7 @@ class Case:
     uuid: str
     here: tuple[Copy, ...]
     there: tuple[Copy, ...]
+    never_ran: bool = False  # its copy there was seen not to have run, and was destroyed by us
 
     @property
     def hint(self) -> Hint:
@@ -49,7 +50,9 @@ class Case:
         return Mend(host, action, copy.domid, self.guest, self.uuid, why)
 
 
-def make_case(order: Order, attempt: Attempt, source: Report, destination: Report) -> Case:
+def make_case(
+    order: Order, attempt: Attempt, source: Report, destination: Report, never_ran: bool
+) -> Case:
     """Collect the copies. The order is a move, so it names a guest and its UUID."""
     guest, uuid = order.guest or "", order.guest_uuid or ""
     return Case(
@@ -61,6 +64,7 @@ def make_case(order: Order, attempt: Attempt, source: Report, destination: Repor
         uuid=uuid,
         here=_alive(copies(source.domains, guest, uuid)),
         there=_alive(copies(destination.domains, guest, uuid)),
+        never_ran=never_ran,
     )
 
 
@@ -201,7 +205,7 @@ def _stranded(case: Case, copy: Copy) -> Verdict:
     )
     if case.destination.receiving:
         return _unknown(f"{what}, but a receiver still lives there", Retry.LATER)
-    if GO_WAS_GIVEN in case.attempt.output_tail:
+    if GO_WAS_GIVEN in case.attempt.output_tail and not case.never_ran:
         return _unknown(f"{what}, yet it was cleared to run there: it may have run")
     if not _can_resume(case.source):
         return _unknown(f"{what}; Xen {case.source.xen} has no `xl resume`: a person has to")

@@ -45,6 +45,7 @@ class Book:
         self.retuning: set[str] = set()
         self._open_needs: dict[str, int] = {}
         self._dependents: dict[str, list[str]] = defaultdict(list)
+        self._mends: dict[str, list[str]] = defaultdict(list)
         self._index(self.steps.values())
 
     def apply(self, change: Change) -> None:
@@ -63,6 +64,8 @@ class Book:
     def _index(self, steps: Iterable[Step]) -> None:
         steps = list(steps)
         for step in steps:
+            if step.parent is not None:
+                self._mends[step.parent].append(step.id)
             for need in step.needs:
                 self._dependents[need].append(step.id)
             done = StepState.DONE
@@ -97,7 +100,7 @@ class Book:
 
     def mends_of(self, step_id: str) -> list[Step]:
         """The clean-up steps of one step, old rounds included."""
-        return [s for s in self.steps.values() if s.parent == step_id]
+        return [self.steps[name] for name in self._mends.get(step_id, ())]
 
     def children_done(self, step: Step) -> bool:
         """Whether every clean-up step of this step has ended, well or not."""

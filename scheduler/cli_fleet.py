@@ -13,6 +13,7 @@ import typer
 from scheduler.cli_ask import Refused
 from scheduler.cli_closed import host_closed
 from scheduler.cli_enroll import host_enroll, host_withdraw
+from scheduler.cli_evidence import guest_evidence
 from scheduler.cli_exit import Exit
 from scheduler.cli_people import Reason, ask, chosen, people, why
 from scheduler.cli_print import Column, Format, Row, document, print_lines, print_rows
@@ -137,6 +138,9 @@ def _guest_lines(one: Row) -> list[str]:
         f"needs {', '.join(one['needs']) or 'nothing'}",
         f"can be started from {one['config_path'] or 'no file: never restarted'}",
     ]
+
+
+people(guests, "evidence", without=["server"])(guest_evidence)
 
 
 @people(inventory, "apply")

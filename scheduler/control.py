@@ -111,10 +111,7 @@ class Controller:
                 del self.books[rollout_id]
 
     def _lead(self, rollout_id: str) -> None:
-        book = self.books.get(rollout_id)
-        if book is None:
-            book = self.books[rollout_id] = self.parts.store.book(rollout_id)
-            self.watcher.note(book, book.steps.values(), self.desk, self.parts.clock.now())
+        book = self.books.get(rollout_id) or self._take_up(rollout_id)
         if book.rollout.state in ENDED:
             return
         self._listen_to_people(book)
@@ -122,6 +119,8 @@ class Controller:
             self._feed(book, event)
         for step in book.running():
             self._follow(book, step)
+        if self.desk.waking(book.hosts):
+            return  # what we have not had the time to hear is no reason to hold anything
         self._feed(book, Tick(self.parts.clock.now(), self.desk))
         if needs_plan(book):
             self._plan_again(book)
@@ -129,6 +128,14 @@ class Controller:
             self._feed(book, Foreseen(self.parts.clock.now(), outlook))
         if book.rollout.state in ENDED:
             self.parts.store.disown(rollout_id)
+
+    def _take_up(self, rollout_id: str) -> Book:
+        book = self.books[rollout_id] = self.parts.store.book(rollout_id)
+        self.watcher.note(book, book.steps.values(), self.desk, self.parts.clock.now())
+        if book.rollout.state in ENDED:
+            # Whoever wrote its end may have died before it gave the hosts free.
+            self.parts.store.disown(rollout_id)
+        return book
 
     def _feed(self, book: Book, event: Event) -> None:
         """Decide, write down, take over, act: in this order."""
@@ -217,7 +224,9 @@ class Controller:
             return
         order = self._order(book, step)
         host, keeps = book.hosts[step.host], self._keeps(book)
-        verdict = verdict_of(step, order, attempt, reports, host, book.rollout.advisories, keeps)
+        mends = book.mends_of(step.id) if step.mends else ()
+        known = (book.rollout.advisories, keeps, mends)
+        verdict = verdict_of(step, order, attempt, reports, host, *known)
         self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
         # Whatever was not clear needs another look.
         self.looks.done(step.id)

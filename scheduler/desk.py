@@ -7,7 +7,7 @@ ever compared. A *look* is asked for by number: a report that answers it began a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import redis
@@ -118,6 +118,12 @@ class Desk:
     def age_s(self, host: str) -> float:
         """Seconds since its newest report was heard; infinite where none is known."""
         return self._monotonic() - self._heard_s.get(host, float("-inf"))
+
+    def waking(self, hosts: Iterable[str]) -> bool:
+        """Whether we have only just begun, and some of these hosts were not heard yet."""
+        if self._monotonic() - self._began_s >= self._stale_after_s:
+            return False
+        return any(host in self._addresses and host not in self._heard_s for host in hosts)
 
     def newest(self, host: str) -> Report | None:
         """The newest readable report, however old."""

@@ -61,6 +61,8 @@ def overdue(draft: Draft, sight: Sight, limits: Limits) -> None:
         # A host that goes down at once never said that it began.
         ordered = step.ordered_at if step.kind is Kind.REBOOT else None
         began = step.held_since or step.started_at or ordered
+        if step.state is StepState.ORDERED and step.kind is not Kind.REBOOT:
+            _not_taken_up(draft, step, limits)
         if step.state not in (StepState.ORDERED, StepState.RUNNING) or began is None:
             continue
         ran_s = (draft.now - began).total_seconds()
@@ -71,6 +73,15 @@ def overdue(draft: Draft, sight: Sight, limits: Limits) -> None:
             reason = f"{describe(step)} has run for more than {limits.attempt_alarm_s:.0f} s"
             draft.put_step(step, reason=reason)
             draft.say("alarm", reason, step)
+
+
+def _not_taken_up(draft: Draft, step: Step, limits: Limits) -> None:
+    """An order that its host does not begin with: its workers may be dead while it reports."""
+    waited_s = (draft.now - (step.ordered_at or draft.now)).total_seconds()
+    if waited_s > limits.held_limit_s and not step.reason:
+        reason = f"{step.host} has not taken up: {describe(step)}"
+        draft.put_step(step, reason=reason)
+        draft.say("alarm", reason, step)
 
 
 def _lose(draft: Draft, step: Step, sight: Sight, limits: Limits) -> bool:

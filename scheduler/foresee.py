@@ -50,6 +50,9 @@ class Foresight:
         from scheduler.forecast import Asked, outlook
 
         name, began_s = book.rollout.id, self._monotonic()
+        kept = book.rollout.outlook
+        if kept is not None and now - kept.made_at < timedelta(seconds=EVERY_S):
+            return None  # of a controller before us, perhaps
         if book.rollout.state in ENDED or began_s < self._next_s.get(name, began_s):
             return None
         limits = self._limits

@@ -62,11 +62,8 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
     for step in startable:
         if not _may_be_considered(draft, step):
             continue
-        if withheld(draft, step):
-            if step.held_since is not None:  # the gates are asked anew when it may start
-                draft.put_step(step, held_since=None, reason="")
-            continue
-        if _over_limit(draft, step, load):
+        if withheld(draft, step) or _over_limit(draft, step, load):
+            _not_held(draft, step)
             continue
         if step.kind is Kind.START and not draft.guest(step.guest or "", step.host).down:
             moot(draft, step, f"{step.guest} was not shut down by this rollout")
@@ -87,6 +84,12 @@ def _seen_afresh(draft: Draft, step: Step, sight: Sight, limits: Limits) -> bool
     old = [host for host in step.hosts if sight.age_s(host) > limits.gate_look_s]
     draft.look(old)
     return not old
+
+
+def _not_held(draft: Draft, step: Step) -> None:
+    """Its turn has not come: what a gate said long ago does not count when it is asked again."""
+    if step.held_since is not None:
+        draft.put_step(step, held_since=None, reason="")
 
 
 def _may_be_considered(draft: Draft, step: Step) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from agents.wire import Kind
 from planner.fleet import Fleet
-from planner.plan import Plan
+from planner.plan import Plan, Reason
 from planner.plan import Step as PlanStep
 from scheduler.advisory import Advisory
 from scheduler.choice import Choice, Way
@@ -17,6 +17,7 @@ from scheduler.draft import Draft
 from scheduler.in_flight import keep, still_under_way
 from scheduler.livepatching import patch_steps
 from scheduler.rollout import (
+    GuestRecord,
     HostRecord,
     HostState,
     Rollout,
@@ -89,10 +90,12 @@ def _step(step: PlanStep, ids: Mapping[str, str], generation: int, waves_before:
     )
 
 
-def hosts_of(planned: Planned, waves_before: int = 0) -> dict[str, HostRecord]:
+def hosts_of(
+    planned: Planned, waves_before: int = 0, tried: Mapping[str, GuestRecord] | None = None
+) -> dict[str, HostRecord]:
     """The fleet's hosts as records, each with its wave, or with why it is blocked."""
     waves = {name: wave.number + waves_before for wave in planned.plan.waves for name in wave.hosts}
-    blocked = blocked_reasons(planned.plan)
+    blocked = blocked_reasons(planned.plan, tried)
     return {
         host.name: HostRecord(
             name=host.name,
@@ -124,12 +127,21 @@ def _safe_boot(choice: Choice | None) -> str:
     return "" if choice is None or choice.in_scope else choice.boot_id
 
 
-def blocked_reasons(plan: Plan) -> dict[str, str]:
-    """Why each blocked host cannot be emptied, in one line."""
+def blocked_reasons(plan: Plan, tried: Mapping[str, GuestRecord] | None = None) -> dict[str, str]:
+    """Why each blocked host cannot be emptied, in one line.
+
+    `tried`: guests of this rollout; what was seen of one that is left alone now says more than
+    that it is.
+    """
+    left_alone = {g.name: g.reason for g in (tried or {}).values() if g.evacuation and g.reason}
     return {
-        b.host: "; ".join(f"{r.guest}: {r.reason}" if r.guest else r.reason for r in b.reasons)
+        b.host: "; ".join(left_alone.get(r.guest or "") or _reason(r) for r in b.reasons)
         for b in plan.blocked
     }
+
+
+def _reason(reason: Reason) -> str:
+    return f"{reason.guest}: {reason.reason}" if reason.guest else reason.reason
 
 
 def new_rollout(request: Request, planned: Planned) -> Rollout:
@@ -175,7 +187,8 @@ def take_over(draft: Draft, planned: Planned) -> None:
         draft.add_step(step)
     keep(draft, planned, generation, waves_before)
     succeed(draft, waves_of(planned.plan, generation, waves_before))
-    for name, record in hosts_of(planned, waves_before).items():
+    tried = draft.book.guests | draft.guests
+    for name, record in hosts_of(planned, waves_before, tried).items():
         _take_over_host(draft, name, record)
     replans = draft.rollout.replans + 1
     draft.put_rollout(RolloutState.RUNNING, generation=generation, replans=replans, hold=None)

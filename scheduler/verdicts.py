@@ -15,7 +15,7 @@ from agents.settle import (
     settle_start,
     settle_stop,
 )
-from agents.wire import Attempt, Kind, Order, Report
+from agents.wire import Attempt, Kind, MendAction, Order, Report
 from scheduler.advisory import Advisory
 from scheduler.comeback import judge
 from scheduler.rollout import HostRecord, Step
@@ -38,15 +38,23 @@ def verdict_of(
     host: HostRecord,
     advisories: Sequence[Advisory] = (),
     keeps: Sequence[Advisory] = (),
+    mends: Sequence[Step] = (),
 ) -> Verdict:
     """What an attempt came to, by reports that began after its end.
 
     `keeps`: advisories beside the rollout's own whose live patches a reboot must not undo.
+    `mends`: the clean-ups of this step so far.
     """
     if step.kind is Kind.MOVE:
-        return settle_move(order, attempt, reports[step.host], reports[step.destination or ""])
+        source, destination = reports[step.host], reports[step.destination or ""]
+        never_ran = any(_destroyed_what_never_ran(mend) for mend in mends)
+        return settle_move(order, attempt, source, destination, never_ran=never_ran)
     report = reports[step.host]
     verdict = ONE_HOST[step.kind](order, attempt, report)
     if verdict.outcome is Outcome.DONE and step.kind is Kind.REBOOT:
         return judge(host, report, advisories, keeps)
     return verdict
+
+
+def _destroyed_what_never_ran(mend: Step) -> bool:
+    return mend.mend is MendAction.DESTROY_INCOMING and mend.outcome == Outcome.DONE

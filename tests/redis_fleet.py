@@ -16,7 +16,7 @@ from scheduler.limits import Limits
 from scheduler.planning import plan_fleet
 from scheduler.rollout import ENDED, Rollout
 from scheduler.store import Store
-from tests.sim import NEW, START, Sim
+from tests.sim import NEW, START, Sim, SimHost
 
 
 class VirtualClock:
@@ -69,26 +69,40 @@ class RedisFleet:
     def publish(self) -> None:
         """Every host that is up and not mute looks and reports."""
         self._sequence += 1
-        for host in self.sim.hosts.values():
-            if host.up and host.name not in self.mute:
-                raw = cast("bytes | None", self.client.get(keys.look(host.name)))
-                orders = cast("dict[bytes, bytes]", self.client.hgetall(keys.orders(host.name)))
-                known = [self.sim.attempt(name.decode()) for name in orders]
-                report = self.sim.look(host).model_copy(
-                    update={
-                        "sequence": self._sequence,
-                        "answers": int(raw or 0),
-                        "attempts": tuple(attempt for attempt in known if attempt),
-                    }
-                )
-                self.client.set(keys.report(host.name), report.model_dump_json())
+        speaking = self._speaking()
+        with self.client.pipeline(transaction=False) as pipe:
+            for host in speaking:
+                pipe.get(keys.look(host.name))
+                pipe.hkeys(keys.orders(host.name))
+            answers = pipe.execute()
+        reports = {}
+        for host, look, orders in zip(speaking, answers[::2], answers[1::2], strict=True):
+            known = [self.sim.attempt(name.decode()) for name in orders]
+            update = {
+                "sequence": self._sequence,
+                "taken_at": self.clock.now(),
+                "answers": int(look or 0),
+                "attempts": tuple(attempt for attempt in known if attempt),
+            }
+            report = self.sim.report_of(host).model_copy(update=update)
+            reports[keys.report(host.name)] = report.model_dump_json()
+        if reports:
+            self.client.mset(reports)
+
+    def _speaking(self) -> list[SimHost]:
+        """The hosts that are up and not mute."""
+        return [h for h in self.sim.hosts.values() if h.up and h.name not in self.mute]
 
     def take_orders(self) -> None:
         """Every host that is up takes what was ordered, through the script that real ones use."""
-        for host in self.sim.hosts.values():
-            orders = cast("dict[bytes, bytes]", self.client.hgetall(keys.orders(host.name)))
+        speaking = self._speaking()
+        with self.client.pipeline(transaction=False) as pipe:
+            for host in speaking:
+                pipe.hgetall(keys.orders(host.name))
+            answers = cast("list[dict[bytes, bytes]]", pipe.execute())
+        for orders in answers:
             for name, raw in orders.items():
-                if host.up and host.name not in self.mute and not self.sim.attempt(name.decode()):
+                if not self.sim.attempt(name.decode()):
                     self._take(Order.model_validate_json(raw))
 
     def _take(self, order: Order) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from agents.guest_facts import state_obstacles
+from agents.look import leftovers
 from agents.wire import (
     Attempt,
     AttemptState,
@@ -54,16 +56,24 @@ from scheduler.rollout import ENDED, Happening, RolloutState, StepState
 from scheduler.succession import waves_of
 from scheduler.verdicts import verdict_of
 from scheduler.waves import Hold, PartWish
+from tests.sim_endings import ENDINGS, RUNS, Copy, Ending
 
 OLD, NEW = "0" * 40, "f" * 40
 START = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 
 USUAL = Tuning(pool="Pool-0", scheduler="credit2", weight=256, cap=0, online_vcpus=1)
 
-Fault = str
-"""`refuses`: ignores its suspend request; `crashes`: dies on arrival; `twice`: runs on both hosts;
-`fails`: the first migration breaks; `stays_up`: ignores its shutdown; `stays_untuned`: its pinning
-cannot be put back."""
+Fault = str | list[str]
+"""How a guest's migrations end: a key of `ENDINGS` or of `SHORT`, for each of them, or a list for
+one after the other. `stays_up`: it ignores its shutdown; `stays_untuned`: its pinning cannot be put
+back."""
+
+SHORT = {
+    "refuses": "ignores its suspend request",
+    "crashes": "crashes on arrival",
+    "twice": "runs on both",
+    "fails": "breaks in pre-copy",  # the first time only
+}
 
 
 @dataclass
@@ -238,7 +248,28 @@ class Sim:
         self._drop(host.name, guest)
         return host
 
+    def carry(self, guest: str, where: str) -> None:
+        """Somebody else moves a guest."""
+        self.shut_down_by_owner(guest)
+        self._boot_guest(self.guests[guest], where)
+
+    def lose_power(self, name: str) -> None:
+        """A host dies with everything on it."""
+        host = self.hosts[name]
+        host.up, host.report = False, None
+        host.domains.clear()
+
+    def power_on(self, name: str) -> None:
+        """A host is there again, with nothing on it."""
+        host = self.hosts[name]
+        host.up, host.report = True, None
+        host.boot += 1
+
     # Running it.
+
+    def next_at(self) -> datetime | None:
+        """When the next thing is due that the hosts have under way."""
+        return self._future[0][0] if self._future else None
 
     def run(self, until_s: float = 20_000, step_s: float = 1.0) -> None:
         """Let time pass until the rollout ends or stands still, or for so long."""
@@ -321,7 +352,7 @@ class Sim:
             if len(seen) == len(reports):
                 order = next(o for _, o in reversed(self.ordered) if o.attempt_id == name)
                 head, record = self.book.rollout, self.book.hosts[step.host]
-                known = (head.advisories, self.keeps)
+                known = (head.advisories, self.keeps, self.book.mends_of(step_id))
                 verdict = verdict_of(step, order, attempt, seen, record, *known)
                 self.feed(Settled(self.now, step_id, verdict))
 
@@ -416,25 +447,41 @@ class Sim:
         return seconds, lambda: self._arrive(order, guest)
 
     def _arrive(self, order: Order, guest: Guest) -> None:
-        fault = self.faults.get(guest.name)
-        if fault == "refuses":
-            text = "guest didn't acknowledge suspend, cancelling request\n"
-            text += "Migration failed, failed to suspend at sender.\n"
-            self.say(order, AttemptState.ENDED, exit_code=1, text=text)
-            return
-        if fault == "fails":
-            del self.faults[guest.name]
-            text = "migration transport process [1] exited with error status 255\n"
-            self.say(order, AttemptState.ENDED, exit_code=1, text=text)
-            return
-        if fault != "twice":
+        ending = self._ending(guest.name)
+        if ending is None:
             self._drop(order.host, guest.name)
-        self._boot_guest(guest, order.destination or "")
-        if fault == "crashes":
-            self._drop(order.destination or "", guest.name)
-        before = self.hosts[order.host].tunings.pop(guest.name, USUAL)
-        text = "Migration successful.\n"
-        self.say(order, AttemptState.ENDED, exit_code=0, text=text, tuning=before)
+            self._boot_guest(guest, order.destination or "")
+            before = self.hosts[order.host].tunings.pop(guest.name, USUAL)
+            text = "Migration successful.\n"
+            self.say(order, AttemptState.ENDED, exit_code=0, text=text, tuning=before)
+            return
+        kept = self.hosts[order.host].domains.get(guest.name)
+        self._drop(order.host, guest.name)
+        self._leave(guest, order.host, ending.here, kept)
+        self._leave(guest, order.destination or "", ending.there, None)
+        state = AttemptState.UNKNOWN if ending.exit_code is None else AttemptState.ENDED
+        self.say(order, state, exit_code=ending.exit_code, text=ending.text)
+
+    def _ending(self, guest: str) -> Ending | None:
+        """How its next migration ends; a list of endings is used up one by one."""
+        fault = self.faults.get(guest)
+        if isinstance(fault, list):
+            fault = fault.pop(0) if fault else None
+        elif fault == "fails":
+            del self.faults[guest]
+        name = SHORT.get(fault or "", fault)
+        return ENDINGS.get(name) if name else None
+
+    def _leave(self, guest: Guest, where: str, copy: Copy | None, kept: Domain | None) -> None:
+        """Put a copy of a guest onto a host, as a migration that went wrong leaves it."""
+        if copy is None:
+            return
+        self._boot_guest(guest, where)
+        made = self.hosts[where].domains.pop(guest.name)
+        domid = kept.domid if kept and not copy.fresh else made.domid
+        name = guest.name + copy.suffix
+        facts = {"domid": domid, "name": name, "state": copy.state, "cpu_time_s": copy.cpu_time_s}
+        self.hosts[where].domains[name] = made.model_copy(update=facts)
 
     def _stop(self, order: Order) -> tuple[float, Callable[[], None]]:
         def then() -> None:
@@ -472,7 +519,18 @@ class Sim:
 
     def _mend(self, order: Order) -> tuple[float, Callable[[], None]]:
         assert isinstance(order.mend, MendAction)
-        return 1.0, lambda: self.say(order, AttemptState.ENDED, exit_code=0)
+
+        def then() -> None:
+            host = self.hosts[order.host]
+            name = next(n for n, d in host.domains.items() if d.domid == order.domid)
+            domain = host.domains.pop(name)
+            if order.mend in (MendAction.RESUME_SOURCE, MendAction.UNPAUSE):
+                awake = {"name": order.guest, "state": RUNS, "cpu_time_s": 1.0}
+                host.domains[order.guest or ""] = domain.model_copy(update=awake)
+            host.report = None
+            self.say(order, AttemptState.ENDED, exit_code=0)
+
+        return 1.0, then
 
     def _patch(self, order: Order) -> tuple[float, Callable[[], None]]:
         host = self.hosts[order.host]
@@ -542,12 +600,14 @@ class Sim:
 
     def look(self, host: SimHost) -> Report:
         """One look at a host."""
-        tuned = host.tunings
+        left = leftovers(tuple(host.domains.values()))
+        own = {n: domain for n, domain in host.domains.items() if n in self.guests}
         seen = [
-            self._seen(self.guests[d.name], d, tuned.get(d.name, USUAL))
-            for d in host.domains.values()
+            self._seen(self.guests[name], domain, host.tunings.get(name, USUAL))
+            for name, domain in own.items()
         ]
         held_mib = sum(guest.memory_mib + guest.overhead_mib for guest in seen)
+        held_mib += sum(d.memory_mib for n, d in host.domains.items() if n not in own)
         dom0 = Domain(
             domid=0,
             name="Domain-0",
@@ -578,6 +638,7 @@ class Sim:
             domains=(dom0, *map(self._ticked, host.domains.values())),
             endings=tuple(host.endings),
             guests=tuple(seen),
+            leftovers=left,
             offers=host.offers,
         )
 
@@ -600,6 +661,7 @@ class Sim:
             guest_class=guest.guest_class,
             state=domain.state,
             tuning=tuning,
+            obstacles=tuple(state_obstacles(domain)),
             config_path=f"/etc/xen/{guest.name}.cfg",
         )
 

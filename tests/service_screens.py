@@ -16,6 +16,9 @@ from agents.wire import Kind
 from planner.fleet import load_fleet
 from scheduler.advisory import Advisory
 from scheduler.embedded import EmbeddedServer
+from scheduler.notify.event import event_of
+from scheduler.notify.outbox import Delivery, Outbox, TargetFacts
+from scheduler.rollout import Happening
 from scheduler.service.access import Role
 from tests.service_browser import DESK, PHONE, Browser, BusyFleet, browser
 from tests.service_kit import begun, served
@@ -50,6 +53,24 @@ def _good_picture(played: BusyFleet) -> bool:
     return fixed >= FIXED and len(moving) >= 3
 
 
+def told(client: redis.Redis, played: BusyFleet) -> None:
+    """Two targets: one that has everything, one whose receiver refused something."""
+    outbox, now = Outbox(client, "screens"), played.clock.now()
+    chat = TargetFacts(name="chat", kind="slack", where="hooks.chat.example", severity="info")
+    page = TargetFacts(name="on-call", kind="json", where="pager.example", severity="critical")
+    outbox.publish([chat, page])
+    client.set("xr:notifier", "control-1-4711")
+    said = Happening(at=now, kind="crashed", text="north-web21 is on neither host", guest="g")
+    event = event_of("1-0", "xsa-469", "XSA-469", "", said)
+    lost = Delivery(event=event, queued_at=now, tries=1, said="HTTP 404").model_dump_json()
+    client.rpush("xr:notify:chat:dead", lost)
+    for name, delivered in (("chat", 41), ("on-call", 3)):
+        client.hset(f"xr:notify:{name}:stats", "delivered", delivered)
+        client.hset(f"xr:notify:{name}:stats", "last_said", "HTTP 200")
+        client.hset(f"xr:notify:{name}:stats", "last_ok_at", now.isoformat())
+    client.hset("xr:notify:chat:stats", mapping={"dead": 1, "last_said": "HTTP 404"})
+
+
 def take(page: Browser, folder: Path) -> None:
     """Every page, on a desk and on a phone."""
     for scheme in ("dark", "light"):
@@ -73,6 +94,7 @@ def take(page: Browser, folder: Path) -> None:
         ("plan", "/rollouts/xsa-469/plan"),
         ("host", "/hosts/north-03"),
         ("report", "/rollouts/xsa-469/report"),
+        ("hooks", "/notifications"),
         ("login", "/login"),
     ):
         if name == "login":
@@ -92,6 +114,7 @@ def main(folder: Path) -> None:
                 controller = played.controller()
                 while not _good_picture(played):
                     played.round(controller)
+                told(client, played)
                 with served(client, played) as running, browser(running, Path(scratch)) as page:
                     page.log_in(Role.ON_CALL)
                     take(page, folder)

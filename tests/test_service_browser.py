@@ -62,6 +62,7 @@ def test_every_page_is_shown_without_a_complaint(page: Browser) -> None:
         ("/rollouts/xsa-1", "Hosts fixed"),
         ("/rollouts/xsa-1/plan", "no plan can have fewer"),
         ("/hosts", "h3"),
+        ("/notifications", "Notifications"),
         ("/hosts/h1", "g5"),
         ("/guests/g1", "pvh linux-6.1 x86_64"),
         ("/audit", "Request"),
@@ -95,6 +96,33 @@ def test_what_happens_is_shown_as_it_happens(page: Browser) -> None:
     played.run(controller)
     page.wait(lambda: state(page) == "done", "the end is shown")
     page.wait(lambda: not page.all("[data-ask]"), "nothing is left to press")
+    assert page.complaints() == []
+
+
+def test_a_wave_and_a_host_are_paused_by_their_buttons(page: Browser) -> None:
+    played = page.running.played
+    control = played.store.control
+    controller = played.controller()
+    played.round(controller)
+    page.size(*PHONE)
+    page.log_in(Role.ON_CALL)
+    page.live()
+    button = page.find('.waves [data-action="pause"]')
+    wave = button.get_attribute("data-value")
+    page.run("arguments[0].scrollIntoView({block: 'center'})", button)
+    page.find('.waves [data-action="pause"]').click()
+    assert page.text("#t-part") == f"Pause wave {wave}?"
+    page.find("#go-part").click()  # no reason given: the form stays
+    assert f"wave:{wave}" not in control("xsa-1")
+    page.find("#reason-part").send_keys("disks look slow", Keys.ENTER)
+    page.wait(lambda: f"wave:{wave}" in control("xsa-1"))
+    page.wait(lambda: "disks look slow" in page.text(".waves"))
+    page.open("/hosts/h3")
+    page.find('[data-action="abort"]').click()
+    page.find("#reason-part").send_keys("its owner asks")
+    page.find("#go-part").click()
+    page.wait(lambda: "host:h3" in control("xsa-1"))
+    page.wait(lambda: "its owner asks" in page.text())
     assert page.complaints() == []
 
 

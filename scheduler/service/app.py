@@ -29,6 +29,7 @@ from scheduler.service import (
     metrics,
     page_act,
     page_notify,
+    page_parts,
     pages,
     problem,
     report,
@@ -132,7 +133,7 @@ def make_app(service: Service) -> FastAPI:
     ):
         app.include_router(part.router, prefix=API, responses=PROBLEMS)
     app.include_router(report.api, prefix=API, responses=PROBLEMS)
-    for part in (health, metrics, login, report, pages, page_act, page_notify):
+    for part in (health, metrics, login, report, pages, page_act, page_notify, page_parts):
         app.include_router(part.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     _describe_problems(app)

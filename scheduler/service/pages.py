@@ -18,6 +18,7 @@ from scheduler.service.login import PageCaller
 from scheduler.service.paging import Cursor
 from scheduler.service.paging import page as paged
 from scheduler.service.parts import Parts, Service, check_role
+from scheduler.service.present_parts import host_part, wave_rows
 from scheduler.service.problem import no_such
 from scheduler.service.render import page
 from scheduler.service.timeline import drawing
@@ -113,6 +114,7 @@ def _live_values(parts: Service, who: Caller, view: RolloutView) -> dict[str, An
         "ended": view.progress.state in ENDED,
         "can_act": who.role.covers(Role.ON_CALL),
         "can_start": who.role.covers(Role.SECURITY),
+        "waves": wave_rows(view, control),
         "legend": present.legend(view.progress),
         "held": held[: present.LISTED],
         "held_more": max(0, len(held) - present.LISTED),
@@ -173,17 +175,27 @@ def host(request: Request, name: Name, who: PageCaller, parts: Parts) -> Respons
     if name not in fleet.hosts:
         raise no_such("host", name)
     owner = fleet.owners.get(name)
-    record, steps = None, []
+    record, part, steps = None, None, []
     if owner in parts.store.ids():
-        book = parts.views.rollout(str(owner)).book
-        record = book.hosts.get(name)
+        view = parts.views.rollout(str(owner))
+        book, record = view.book, view.book.hosts.get(name)
+        part = host_part(view, record, parts.store.control(view.progress.id)) if record else None
         steps = sorted(
             (step for step in book.steps.values() if name in step.hosts),
             key=lambda step: (step.planned_start_s, step.id),
         )
     shown = host_detail(fleet, name)
     return page(
-        request, "host.html", who, host=shown, record=record, steps=steps[:500], owner=owner
+        request,
+        "host.html",
+        who,
+        host=shown,
+        record=record,
+        part=part,
+        steps=steps[:500],
+        owner=owner,
+        can_act=who.role.covers(Role.ON_CALL),
+        key=parts.new_id(),
     )
 
 

@@ -29,6 +29,8 @@ function dialogs() {
   document.addEventListener("click", (event) => {
     const ask = event.target.closest("[data-ask]");
     if (ask) byId("ask-" + ask.dataset.ask)?.showModal();
+    const part = event.target.closest("[data-part]");
+    if (part) askPart(part.dataset);
     if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
   });
   document.addEventListener("submit", (event) => {
@@ -38,6 +40,31 @@ function dialogs() {
   window.addEventListener("pageshow", () => {
     for (const form of document.forms) delete form.dataset.sent;
   });
+}
+
+// One dialog serves every wave and host: the button says which, and what is wanted of it.
+const PART_WORDS = {
+  pause: ["Pause", "No new step of it starts from the moment you press the button; what runs ends by itself. Everything else goes on."],
+  resume: ["Resume", "Its steps start again, from the hosts as they are now."],
+  approve: ["Approve", "It goes on as soon as nothing else holds it."],
+  abort: ["Leave out", "The rollout goes on without this host: it is opened again and stays exposed. This cannot be taken back."],
+};
+
+function askPart(asked) {
+  const dialog = byId("ask-part");
+  const [word, says] = PART_WORDS[asked.action];
+  byId("t-part").textContent = word + " " + asked.part + " " + asked.value + "?";
+  byId("says-part").textContent = says;
+  const go = byId("go-part");
+  go.textContent = word;
+  go.value = asked.action;
+  go.className = "big " + asked.action;
+  for (const name of ["wave", "host"]) {
+    const field = dialog.querySelector("[name=" + name + "]");
+    field.disabled = name !== asked.part;
+    field.value = asked.value;
+  }
+  dialog.showModal();
 }
 
 function gridKeys(grid) {

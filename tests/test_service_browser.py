@@ -47,7 +47,8 @@ def test_a_login_link_lets_in_and_leaves_no_token_behind(page: Browser) -> None:
     assert page.run("return document.cookie") == ""
     assert secret not in page.driver.page_source
     page.open("/login?next=/hosts")
-    page.wait(lambda: page.driver.current_url.endswith("/hosts"), "logged in already: go on")
+    page.wait(lambda: "/login" not in page.driver.current_url, "logged in already: go on")
+    assert page.driver.current_url.endswith("/hosts")
     page.find("header form button").click()
     page.wait(lambda: "/login" in page.driver.current_url)
     page.open("/hosts")

@@ -10,6 +10,7 @@ import typer
 
 from scheduler.cli_ask import Api, Refused
 from scheduler.cli_exit import Exit
+from scheduler.cli_forecast import pause_costs
 from scheduler.cli_people import Reason, RolloutId, Yes, ask, chosen, sure, the_rollout, why
 from scheduler.cli_print import print_lines
 from scheduler.wishes import START_WAIT_S
@@ -89,6 +90,8 @@ def _act(
     lines = [f"{what} {SAID[action]}"]
     if action in ("pause", "abort"):
         lines = [*_still_starting(api, rollout_id), *lines]
+    if action == "pause" and wave is None and host is None and not chosen().for_programs:
+        lines += pause_costs(api, rollout_id)
     print_lines(said, lines, chosen())
 
 

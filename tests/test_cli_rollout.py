@@ -214,3 +214,17 @@ def test_a_wave_and_a_host_are_paused_resumed_aborted_and_approved(
         "h0": "blocked",
         "h1": "opened",
     }
+
+
+def test_who_pauses_is_told_what_it_costs_and_may_ask_before(
+    played: RedisFleet, redis_url: str
+) -> None:
+    played.begin()
+    controller = played.controller()
+    for _ in range(3):
+        played.round(controller, 1.0)
+    asked = xenroll(redis_url, "rollout", "forecast", "--if-paused-s", "600")
+    said(asked, 0, "a pause of 10:00 makes the end come p50", "stay closed half emptied: h")
+    as_json = xenroll(redis_url, "rollout", "forecast", "--if-paused-s", "600", "-o", "json")
+    assert json.loads(as_json.stdout)["pause"]["half_drained"]
+    said(xenroll(redis_url, "rollout", "pause"), 0, "no new step", "a pause of 1:00:00 makes")

@@ -128,6 +128,15 @@ def test_the_forecast_tells_when_it_ends_and_what_would_help(running: Served) ->
     refused(running.get("/rollouts/nothing/forecast"), 404, "not_found", "nothing")
 
 
+def test_what_a_pause_costs_is_told_before_anybody_pauses(running: Served) -> None:
+    controller = running.played.controller()
+    for _ in range(2):
+        running.played.round(controller, 1.0)
+    said = running.get("/rollouts/xsa-1/pause-cost", for_s=600).json()
+    assert 300 < said["p50_later_s"] <= 700 and said["closed"] == len(said["half_drained"])
+    refused(running.get("/rollouts/xsa-1/pause-cost", for_s=0), 422, "malformed", "for_s")
+
+
 def test_progress_has_the_controllers_newest_forecast(running: Served) -> None:
     assert running.get("/rollouts/xsa-1/progress").json()["outlook"] is None
     controller = running.played.controller()

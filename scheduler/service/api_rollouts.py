@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from agents.wire import Kind, Wanted
-from scheduler.forecast import Forecast
+from scheduler.forecast import Asked, Forecast
+from scheduler.forecast_pause import PauseCost, pause_cost
 from scheduler.progress import Progress, WaveView
 from scheduler.rollout import GuestRecord, HostRecord, Rollout, Step, StepState
 from scheduler.service.exposure import Curve
@@ -72,6 +73,18 @@ def exposure(rollout_id: Id, who: Viewer, parts: Parts) -> Curve:
 def rollout_forecast(rollout_id: Id, who: Viewer, parts: Parts) -> Forecast:
     """When it will have ended (p50 and p90), who misses the deadline, what would make it."""
     return parts.views.forecast(rollout_id)
+
+
+@router.get("/rollouts/{rollout_id}/pause-cost")
+def rollout_pause_cost(
+    rollout_id: Id,
+    who: Viewer,
+    parts: Parts,
+    for_s: Annotated[float, Query(ge=1, le=1e7, description="How long, in seconds.")] = 3600.0,
+) -> PauseCost:
+    """What a pause from now on costs: how much later it ends, which hosts stay half emptied."""
+    book = parts.views.rollout(rollout_id).book
+    return pause_cost(book, parts.clock.now(), for_s, Asked())
 
 
 @router.get("/rollouts/{rollout_id}/waves")

@@ -160,9 +160,8 @@ function chartData(curve, cone) {
     const known = new Map(points.map((p) => [p.at_s, p[key]]));
     return times.map((at) => known.get(at) ?? null);
   };
-  return [times, line(curve.points, "hosts"), line(cone, "hosts_p50"), line(cone, "hosts_p90"),
-    curve.knows_guests ? line(curve.points, "guests") : times.map(() => null),
-    line(cone, "hosts_p10")];
+  return [times, line(curve.points, "hosts"), line(cone, "hosts_p90"), line(cone, "hosts_p10"),
+    line(cone, "hosts_p50"), curve.knows_guests ? line(curve.points, "guests") : times.map(() => null)];
 }
 
 function chartOptions(box, knowsGuests, deadline) {
@@ -177,11 +176,11 @@ function chartOptions(box, knowsGuests, deadline) {
       { ...axis, label: "guests", scale: "g", side: 1, grid: { show: false }, show: knowsGuests, size: 60, labelSize: 20 }],
     series: [{},
       { label: "hosts", stroke: colour("--blocked"), width: 2, paths: steps, fill: colour("--bad-soft"), points: { show: false } },
-      { label: "forecast", stroke: colour("--draining"), width: 2, dash: [6, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
       { label: "nine in ten", stroke: colour("--draining"), width: 1, dash: [2, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
-      { label: "guests", scale: "g", show: knowsGuests, stroke: colour("--rebooting"), width: 1.5, paths: steps, points: { show: false } },
-      { label: "one in ten", stroke: colour("--draining"), width: 1, dash: [2, 4], spanGaps: true, points: { show: false } }],
-    bands: [{ series: [3, 5], fill: colour("--warn-soft") || colour("--bad-soft") }],
+      { label: "one in ten", stroke: colour("--draining"), width: 1, dash: [2, 4], spanGaps: true, points: { show: false } },
+      { label: "forecast", stroke: colour("--draining"), width: 2, dash: [6, 4], spanGaps: true, points: { show: false }, value: (_, v) => v === null ? "–" : v.toFixed(0) },
+      { label: "guests", scale: "g", show: knowsGuests, stroke: colour("--rebooting"), width: 1.5, paths: steps, points: { show: false } }],
+    bands: [{ series: [2, 3], fill: colour("--warn-soft") || colour("--bad-soft") }],
     hooks: { draw: [(u) => deadlineLine(u, deadline, colour("--bad"))] },
     legend: { live: false }, cursor: { show: false },
   };

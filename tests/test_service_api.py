@@ -134,7 +134,7 @@ def test_what_a_pause_costs_is_told_before_anybody_pauses(running: Served) -> No
         running.played.round(controller, 1.0)
     said = running.get("/rollouts/xsa-1/pause-cost", for_s=600).json()
     assert 300 < said["p50_later_s"] <= 700 and said["closed"] == len(said["half_drained"])
-    refused(running.get("/rollouts/xsa-1/pause-cost", for_s=0), 422, "malformed", "for_s")
+    refused(running.get("/rollouts/xsa-1/pause-cost", for_s=0), 422, "invalid", "for_s")
 
 
 def test_progress_has_the_controllers_newest_forecast(running: Served) -> None:

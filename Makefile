@@ -10,10 +10,11 @@ CHAOS_SEED ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-browser check lint types fmt chaos bench screenshots \
-  lab lab-stop test-lab test-lab-small test-lab-failures test-lab-pv clean
+  lab lab-stop test-lab test-lab-small test-lab-failures test-lab-pv test-lab-conformance \
+  test-lab-livepatch clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv from pinned versions, with the command xenroll in it
 
@@ -81,6 +82,12 @@ test-lab-failures: $(READY) ## what goes wrong on real Xen, case by case, and wh
 
 test-lab-pv: $(READY) ## PV guests too, on Debian's Xen rebuilt with shadow paging
 	$(BIN)/python -m pytest -s tests/lab_pv.py
+
+test-lab-conformance: $(READY) ## what the stand-in xl is held to, on real Xen; pinning over a move
+	$(BIN)/python -m pytest -s tests/lab_conformance.py tests/lab_tuning.py
+
+test-lab-livepatch: $(READY) ## a live patch applied by the agent on real Xen (rebuilds Xen first)
+	$(BIN)/python -m pytest -s tests/lab_livepatch.py
 
 clean: ## remove what runs and tests left, but not .venv
 	rm -rf .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build

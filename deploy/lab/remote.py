@@ -87,10 +87,10 @@ class Remote:
 
     def _push_one(self, file: Path, folder: str) -> None:
         pack = ["tar", "-C", str(file.parent), "-cf", "-", "--", file.name]
-        packing = subprocess.Popen(pack, stdout=subprocess.PIPE)
         command = f"mkdir -p '{folder}' && tar -C '{folder}' --no-same-owner -xf -"
-        done = subprocess.run(self.argv(command), stdin=packing.stdout, check=False)
-        if packing.wait() != 0 or done.returncode != 0:
+        with subprocess.Popen(pack, stdout=subprocess.PIPE) as packing:
+            done = subprocess.run(self.argv(command), stdin=packing.stdout, check=False)
+        if packing.returncode != 0 or done.returncode != 0:
             raise LabError(f"{file} could not be copied to {self.host.name}:{folder}")
 
     def boot_id(self) -> str:

@@ -7,7 +7,7 @@ import os
 from scheduler.standin import faults, lifecycle, stream
 from scheduler.standin.dom0 import complain
 from scheduler.standin.microjson import loads
-from scheduler.standin.xl_change import name_taken
+from scheduler.standin.xl_change import cannot_make, not_destroyed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,10 +100,7 @@ class Restore:
         if injected is not None:
             return f"{CREATE}:687:libxl__domain_make: {injected or 'domain creation fail'}\n"
         if lifecycle.by_name(state, self.incoming):
-            return (
-                name_taken("libxl_domain.c:81:libxl__domain_rename", domid, self.incoming)
-                + f"{CREATE}:1245:initiate_domain_create: Domain {domid}:cannot make domain: -6\n"
-            )
+            return cannot_make(domid, self.incoming)
         pool = self.config["c_info"].get("pool_name")
         if pool and all(p["name"] != pool for p in state["cpupools"]):
             where = f"{CREATE}:52:libxl__domain_create_info_setdefault"
@@ -219,14 +216,7 @@ class Restore:
             domain = lifecycle.by_domid(change.state, self.domid)
             if domain is not None:
                 lifecycle.remove(change.state, domain, "not restored", change.note)
-        at = f"Domain {self.domid}:"
-        complain(
-            f"libxl: error: libxl_domain.c:1183:libxl__destroy_domid: {at}Non-existant domain\n"
-            f"libxl: error: libxl_domain.c:1137:domain_destroy_callback: {at}Unable to destroy"
-            " guest\n"
-            f"libxl: error: libxl_domain.c:1064:domain_destroy_cb: {at}Destruction of domain"
-            " failed\n"
-        )
+        complain(not_destroyed(self.domid))
         raise Refused(FAIL)
 
     def _attach_devices(self) -> None:

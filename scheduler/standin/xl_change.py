@@ -22,6 +22,29 @@ def name_taken(source: str, domid: int, name: str) -> str:
     return f'libxl: error: {source}: Domain {domid}:Domain with name "{name}" already exists.\n'
 
 
+def not_destroyed(domid: int) -> str:
+    """What libxl says where it cleans up after a domain that never came to be."""
+    at = f"Domain {domid}:"
+    return (
+        f"libxl: error: libxl_domain.c:1183:libxl__destroy_domid: {at}Non-existant domain\n"
+        f"libxl: error: libxl_domain.c:1137:domain_destroy_callback: {at}Unable to destroy guest\n"
+        f"libxl: error: libxl_domain.c:1064:domain_destroy_cb: {at}Destruction of domain failed\n"
+    )
+
+
+def cannot_make(domid: int, name: str) -> str:
+    """A new domain whose name another one of this host has."""
+    return (
+        name_taken("libxl_domain.c:81:libxl__domain_rename", domid, name)
+        + "libxl: error: libxl_create.c:1296:initiate_domain_create:"
+        f" Domain {domid}:cannot make domain: -6\n"
+        "libxl: error: libxl_xshelp.c:206:libxl__xs_read_mandatory: xenstore read failed:"
+        f" `/libxl/{domid}/type': No such file or directory\n"
+        "libxl: warning: libxl_dom.c:49:libxl__domain_type: unable to get domain type for"
+        f" domid={domid}, assuming HVM\n" + not_destroyed(domid)
+    )
+
+
 def rename(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
     with dom0.change() as change:
         domain = find_domain(change.state, rest[0])

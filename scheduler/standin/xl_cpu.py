@@ -143,7 +143,7 @@ def vcpu_set(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
     refusal = _refused_count(wanted, _vcpus(domain))
     if refusal:
         text, code = refusal
-        where = f"libxl: error: libxl_domain.c:{1863 if wanted == 0 else 1870}"
+        where = f"libxl: error: libxl_domain.c:{1863 if wanted == 0 else 1869}"
         complain(f"{where}:libxl_set_vcpuonline: Domain {domain['domid']}:{text}\n")
         complain(
             f"libxl_set_vcpuonline failed domid={domain['domid']} max_vcpus={wanted}, rc: {code}\n"
@@ -155,8 +155,9 @@ def vcpu_set(dom0: Dom0, options: dict[str, Any], rest: list[str]) -> int:
 
 
 def _refused_count(wanted: int, most: int) -> tuple[str, int] | None:
+    unknown = "Function not implemented"
     if wanted == 0:
-        return "Requested 0 VCPUs!: Function not implemented", -3
+        return f"Requested 0 VCPUs!: {unknown}", -3
     if wanted > most:
-        return f"Requested {wanted} VCPUs, however maximum is {most}!", -6
+        return f"Requested {wanted} VCPUs, however maxcpus is {most}!: {unknown}", -3
     return None

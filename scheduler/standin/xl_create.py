@@ -8,7 +8,7 @@ from scheduler.standin import lifecycle
 from scheduler.standin.cfg import ConfigError, parse_cfg
 from scheduler.standin.dom0 import Dom0, complain, say
 from scheduler.standin.store import read_text
-from scheduler.standin.xl_change import name_taken
+from scheduler.standin.xl_change import cannot_make, not_destroyed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,10 +138,7 @@ def _build(dom0: Dom0, config: dict[str, Any], paused: bool, monitored: bool) ->
     with dom0.change() as change:
         domid = change.state["next_domid"]
         if lifecycle.by_name(change.state, name):
-            complain(name_taken("libxl_domain.c:81:libxl__domain_rename", domid, name))
-            complain(
-                f"{CREATE}:1245:initiate_domain_create: Domain {domid}:cannot make domain: -6\n"
-            )
+            complain(cannot_make(domid, name))
             return 1
         if lifecycle.free_kib(change.state) < memory_kib:
             complain(_no_memory(domid))
@@ -169,7 +166,5 @@ def _no_memory(domid: int) -> str:
         "libxl: error: libxl_dom.c:577:libxl__build_dom: xc_dom_boot_mem_init failed: Cannot"
         " allocate memory\n"
         f"{CREATE}:1640:domcreate_rebuild_done: {at}cannot (re-)build domain: -3\n"
-        f"libxl: error: libxl_domain.c:1183:libxl__destroy_domid: {at}Non-existant domain\n"
-        f"libxl: error: libxl_domain.c:1137:domain_destroy_callback: {at}Unable to destroy guest\n"
-        f"libxl: error: libxl_domain.c:1064:domain_destroy_cb: {at}Destruction of domain failed\n"
+        + not_destroyed(domid)
     )

@@ -61,8 +61,7 @@ HELP: dict[str, tuple[str, str, str, str]] = {
         "                migrate-receive [-d -e]\n"
         "-e              Do not wait in the background (on <host>) for the death\n"
         "                of the domain.\n"
-        "-T              Show timestamps during the migration process.\n"
-        "--debug         Verify transferred domain page data.\n"
+        "--debug         Print huge (!) amount of debug during the migration process.\n"
         "-p              Do not unpause domain after migrating it.\n"
         "-D              Preserve the domain id",
     ),
@@ -155,6 +154,6 @@ def print_help(command: str | None, known: list[str] | None = None) -> None:
         say(f'command "{command}" not implemented\n')
         return
     flags, usage, description, options = HELP[command]
-    say(f"Usage: xl [-v{flags}] {command} {usage}\n\n{description}.\n\n")
+    say(f"Usage: xl [-vtT{flags}] {command} {usage}\n\n{description}.\n\n")
     if options:
         say(f"Options:\n\n{options}\n")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -16,31 +11,19 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.classes import ClassView
-from scheduler.cli_common import Exit, fail, note, person, store
+from scheduler.cli_ask import Refused
+from scheduler.cli_exit import Exit
+from scheduler.cli_people import ask, chosen, people
+from scheduler.cli_print import document, print_lines
 from scheduler.comparison import Comparison
-from scheduler.crash_views import CrashList, class_list, crash_compare, crash_list
+from scheduler.crash_views import CrashList
 from scheduler.text import plain
-from scheduler.watch_store import WatchStore
 
 crashes = typer.Typer(no_args_is_help=True, help="Guests that ended without a step of ours.")
 classes = typer.Typer(no_args_is_help=True, help="Classes of guests: how they took their moves.")
 
 
-class Shape(StrEnum):
-    """How an answer is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-Output = Annotated[Shape, typer.Option("--output", "-o", help="As a table, or as JSON.")]
 Days = Annotated[int, typer.Option(min=1, max=400, help="Of the newest days.")]
-
-
-@contextmanager
-def _watched() -> Iterator[WatchStore]:
-    with store() as held:
-        yield WatchStore(held.client, f"cli-{os.getpid()}")
 
 
 def _table(*columns: str) -> Table:
@@ -54,21 +37,19 @@ def _row(table: Table, *cells: object) -> None:
     table.add_row(*(Text(plain(str(cell))) for cell in cells))
 
 
-@crashes.command(name="list")
+@people(crashes, "list")
 def list_crashes(
-    output: Output = Shape.TABLE,
     days: Days = 30,
     everything: Annotated[
         bool, typer.Option("--all", help="Reboots and shutdowns that were asked for, too.")
     ] = False,
 ) -> None:
     """Guests that crashed, or ended for an unknown cause, with the moves they are put down to."""
-    with _watched() as held:
-        found = crash_list(held, datetime.now(UTC), days, everything=everything)
-    if output is Shape.JSON:
-        typer.echo(found.model_dump_json(indent=2))
+    found = ask().get("/crash-watch", days=days, everything=everything)
+    if chosen().for_programs:
+        print(document(found, chosen()))
     else:
-        _show_crashes(found)
+        _show_crashes(CrashList.model_validate(found, extra="ignore"))
 
 
 def _show_crashes(found: CrashList) -> None:
@@ -89,9 +70,8 @@ def _show_crashes(found: CrashList) -> None:
     typer.echo(f"{found.watched} moved guests are watched now")
 
 
-@crashes.command()
+@people(crashes)
 def compare(
-    output: Output = Shape.TABLE,
     days: Days = 90,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.9999)] = 0.95,
     with_unknown: Annotated[
@@ -99,14 +79,12 @@ def compare(
     ] = False,
 ) -> None:
     """Do guests that were moved crash more often later than others? Hazard ratio and interval."""
-    with _watched() as held:
-        found = crash_compare(
-            held, datetime.now(UTC), days, confidence=confidence, with_unknown=with_unknown
-        )
-    if output is Shape.JSON:
-        typer.echo(found.model_dump_json(indent=2))
+    asked = {"days": days, "confidence": confidence, "with_unknown": with_unknown}
+    found = ask().get("/crash-comparison", **asked)
+    if chosen().for_programs:
+        print(document(found, chosen()))
     else:
-        _show_comparison(found)
+        _show_comparison(Comparison.model_validate(found, extra="ignore"))
 
 
 def _show_comparison(found: Comparison) -> None:
@@ -130,14 +108,14 @@ def _rate(rate: float | None) -> str:
     return "-" if rate is None else f"{rate:.3g}"
 
 
-@classes.command(name="list")
-def list_classes(output: Output = Shape.TABLE) -> None:
+@people(classes, "list")
+def list_classes() -> None:
     """Each class and pair of builds: moves, crashes, hours, and whether it is quarantined."""
-    with _watched() as held:
-        found = class_list(held)
-    if output is Shape.JSON:
-        typer.echo(json.dumps([one.model_dump(mode="json") for one in found], indent=2))
+    rows = ask().get("/classes")
+    if chosen().for_programs:
+        print(document(rows, chosen()))
         return
+    found = [ClassView.model_validate(row, extra="ignore") for row in rows]
     table = _table("CLASS", "FROM", "TO", "MOVED", "CRASHED", "95 %", "LATER", "HOURS", "STATE")
     for one in found:
         builds = (one.build_from or "-", one.build_to or "-")
@@ -155,19 +133,13 @@ def _state(one: ClassView) -> str:
     return "moved"
 
 
-@classes.command()
+@people(classes)
 def release(
     guest_class: Annotated[str, typer.Argument(metavar="CLASS", help="As `class list` names it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it may be moved again.")],
 ) -> None:
     """Let a quarantined class be moved again; its crashes so far are forgiven."""
-    if not reason.strip():
-        fail(Exit.BAD_INPUT, "--reason: say why the class may be moved again")
-    with _watched() as held:
-        resting = sorted(m.guest_class for m in held.marks().values() if m.quarantine)
-        with store() as trail:
-            note(trail, "class.release", guest_class, reason)
-        if not held.release(guest_class, person(), reason, datetime.now(UTC)):
-            names = f"; quarantined: {', '.join(resting)}" if resting else "; no class is"
-            fail(Exit.REFUSED, plain(f"class {guest_class} is not quarantined{names}"))
-    typer.echo(plain(f"class {guest_class} released: its guests are planned for again"))
+    if len(reason.strip()) < 3:
+        raise Refused(Exit.BAD_INPUT, "--reason: say why the class may be moved again")
+    said = ask().act("/classes/actions/release", {"guest_class": guest_class, "reason": reason})
+    print_lines(said, [said["kept"]], chosen())

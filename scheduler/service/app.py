@@ -19,6 +19,7 @@ from scheduler.service import (
     api_act,
     api_advisories,
     api_change,
+    api_crashes,
     api_events,
     api_fleet,
     api_notify,
@@ -124,6 +125,7 @@ def make_app(service: Service) -> FastAPI:
     for part in (
         api_advisories,
         api_change,
+        api_crashes,
         api_fleet,
         api_rollouts,
         api_wishes,

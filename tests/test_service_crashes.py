@@ -1,0 +1,43 @@
+"""Crashes over all rollouts and quarantined classes, over the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from scheduler.service.access import Role
+from tests.redis_fleet import RedisFleet
+from tests.service_kit import REASON, Served, begun, served, small_fleet
+from tests.test_service_api import refused
+
+RELEASE = "/classes/actions/release"
+
+
+@pytest.fixture
+def running(redis_client: redis.Redis) -> Iterator[Served]:
+    """A service in front of a small fleet, with a rollout that was just started."""
+    played = RedisFleet(redis_client, small_fleet())
+    begun(played)
+    with served(redis_client, played) as made:
+        yield made
+
+
+def test_what_was_never_moved_has_no_crashes_and_no_class(running: Served) -> None:
+    assert running.get("/crash-watch").json()["endings"] == []
+    assert running.get("/classes").json() == []
+    assert running.get("/crash-comparison").json()["days"] == 90
+    refused(running.get("/crash-watch", days=0), 422, "invalid", "query.days")
+    refused(running.get("/crash-comparison", confidence=1), 422, "invalid", "query.confidence")
+
+
+def test_a_class_is_released_by_the_security_role_alone(running: Served) -> None:
+    body = {"guest_class": "pv 3.10-i386", **REASON}
+    refused(running.post(RELEASE, body), 403, "forbidden", "role security")
+    refused(running.post(RELEASE, {}, role=Role.SECURITY), 422, "invalid", "body.guest_class")
+    answer = running.post(RELEASE, body, role=Role.SECURITY)
+    refused(answer, 409, "not_quarantined", "pv 3.10-i386", "no class is")
+    (last, first) = running.get("/audit", Role.ADMIN).json()["items"]
+    assert (first["outcome"], first["action"]) == ("asked", "class.release")
+    assert last["outcome"].startswith("refused: class pv 3.10-i386")

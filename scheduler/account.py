@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.progress import moves_done
-from scheduler.rollout import GuestRecord, HostState, RolloutState
+from scheduler.rollout import GuestRecord, HostRecord, HostState, RolloutState
 
 
 class Account(BaseModel):
@@ -27,6 +27,8 @@ class Account(BaseModel):
     state: RolloutState
     took_s: float
     hosts: dict[str, int]  # by state
+    ways: dict[str, int]  # live patch, reboot, nothing: how many hosts
+    microcode: dict[str, tuple[str, str]]  # host -> revision before and after its reboot
     blocked: dict[str, str]  # host -> why
     moves: int
     moves_lower_bound: int
@@ -53,6 +55,8 @@ def account(book: Book, now: datetime) -> Account:
         state=rollout.state,
         took_s=((rollout.ended_at or now) - rollout.created_at).total_seconds(),
         hosts=dict(Counter(str(host.state) for host in book.hosts.values())),
+        ways=dict(Counter(str(host.choice.way) for host in book.hosts.values() if host.choice)),
+        microcode={h.name: pair for h in book.hosts.values() if any(pair := microcode(h))},
         blocked={h.name: h.reason for h in book.hosts.values() if h.state is HostState.BLOCKED},
         moves=moves_done(book),
         moves_lower_bound=rollout.moves_lower_bound,
@@ -67,6 +71,13 @@ def account(book: Book, now: datetime) -> Account:
         planned_makespan_s=rollout.planned_makespan_s,
         makespan_lower_bound_s=rollout.makespan_lower_bound_s,
     )
+
+
+def microcode(host: HostRecord) -> tuple[str, str]:
+    """The revision before a host's reboot and after it; empty texts where it is not known."""
+    if host.before is None or host.after is None:
+        return "", ""
+    return host.before.microcode, host.after.microcode
 
 
 def _why(guests: Iterable[GuestRecord]) -> dict[str, str]:

@@ -9,8 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from scheduler.account import microcode
+from scheduler.choice import Way
 from scheduler.progress import Progress
-from scheduler.rollout import GuestRecord, HostState
+from scheduler.rollout import GuestRecord, HostRecord, HostState
 from scheduler.show_screen import duration, headline
 from scheduler.text import plain
 
@@ -56,12 +58,27 @@ def _sections(progress: Progress, guests: Sequence[GuestRecord]) -> list[Rendera
         ("moved only after another try", [_why(guest) for guest in stayed]),
         ("crashed", [_why(guest) for guest in progress.crashed]),
         ("still shut down", list(progress.down)),
+        ("microcode", _microcode(progress.hosts)),
+        ("live-patched", _patched(progress.hosts)),
         ("hosts that are held", [f"{host.name}: {host.reason}" for host in blocked]),
         ("steps that are held", [f"{step.id}: {step.reason}" for step in progress.held]),
     ]
     if progress.generation > 1:
         sections.append(("planned anew", [f"{progress.generation - 1} times"]))
     return [part for title, lines in sections if lines for part in _section(title, lines)]
+
+
+def _microcode(hosts: Sequence[HostRecord]) -> list[str]:
+    """Revisions that the reboots changed, with how many hosts."""
+    pairs = Counter(microcode(host) for host in hosts)
+    changed = sorted((pair, count) for pair, count in pairs.items() if pair[0] != pair[1])
+    return [f"{count} hosts from {before} to {after}" for (before, after), count in changed]
+
+
+def _patched(hosts: Sequence[HostRecord]) -> list[str]:
+    done = [host for host in hosts if host.choice and host.choice.way is Way.LIVEPATCH]
+    fixed = sum(host.state is HostState.FIXED for host in done)
+    return [f"{fixed} of {len(done)} hosts, without moving a guest"] if done else []
 
 
 def _section(title: str, lines: Sequence[str]) -> list[RenderableType]:

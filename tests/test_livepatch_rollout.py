@@ -65,6 +65,20 @@ def test_one_host_is_patched_by_the_controller_and_one_falls_to_a_reboot(
     assert kinds(made).count(Kind.REBOOT) == 1
 
 
+def test_the_report_tells_who_was_patched_and_what_microcode_the_reboots_brought(
+    redis_client: redis.Redis, redis_url: str
+) -> None:
+    new = {"microcode": "0x11"}
+    made = played(redis_client, PATCHED, patch_exits={"h2": [1] * 9}, comes_back={"h2": new})
+    begun(made)
+    made.run(made.controller())
+    told = json.loads(xenroll(redis_url, "rollout", "report", "--json").stdout)
+    assert told["ways"] == {"livepatch": 3, "reboot": 1}
+    assert told["microcode"] == {"h2": ["0x10", "0x11"]}
+    text = xenroll(redis_url, "rollout", "report")
+    said(text, 0, "1 hosts from 0x10 to 0x11", "3 of 3 hosts, without moving a guest")
+
+
 def test_controllers_that_come_and_go_load_each_patch_once(redis_client: redis.Redis) -> None:
     made = played(redis_client, HALF, REBOOTS, patch_exits={"h1": [2, 1]})
     begun(made)

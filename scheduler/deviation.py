@@ -69,8 +69,8 @@ def overdue(draft: Draft, sight: Sight, limits: Limits) -> None:
         if step.kind is Kind.REBOOT and ran_s > limits.reboot_limit_s:
             if not _lose(draft, step, sight, limits):
                 stop(draft, f"{step.host} has not come back from its reboot")
-        elif ran_s > limits.attempt_alarm_s and not step.reason:
-            reason = f"{describe(step)} has run for more than {limits.attempt_alarm_s:.0f} s"
+        elif ran_s > (limit_s := step.alarm_s or limits.attempt_alarm_s) and not step.reason:
+            reason = f"{describe(step)} has run for more than {limit_s:.0f} s"
             draft.put_step(step, reason=reason)
             draft.say("alarm", reason, step)
 

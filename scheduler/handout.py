@@ -14,6 +14,7 @@ from scheduler.draft import Draft
 from scheduler.gate import Answer, Blame, Gate, Sight, check, moved_away
 from scheduler.limits import Limits
 from scheduler.livepatching import gave_up, not_yet, patched, patched_at_once
+from scheduler.move_limits import alarm_s
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
 from scheduler.withheld import withheld
 
@@ -192,6 +193,7 @@ def _order(draft: Draft, step: Step, gate: Gate, sight: Sight, limits: Limits) -
         held_since=None,
         reason="",
         room_mib=room_mib,
+        alarm_s=alarm_s(room_mib, draft.book, limits) if step.kind is Kind.MOVE else None,
         build_from=gate.source.build if gate.source else "",
         build_to=gate.destination.build if gate.destination else "",
         boot_id=boot_id if step.kind is Kind.REBOOT else None,
@@ -242,6 +244,6 @@ def order_of(draft: Draft, step: Step, sight: Sight, limits: Limits) -> Order:
         "payload": step.payload,
         "payload_sha256": step.payload_sha256,
         "tuning": step.tuning,
-        "soft_deadline_s": limits.attempt_alarm_s,
+        "soft_deadline_s": step.alarm_s or limits.attempt_alarm_s,
     }
     return Order.model_validate(facts)

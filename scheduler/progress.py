@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
 from agents.wire import Kind
 from scheduler.book import Book
+from scheduler.flight import Flight
 from scheduler.rollout import (
     ENDED,
     GuestRecord,
@@ -39,6 +41,16 @@ class StepView(_View):
     attempt: int
     since_s: float | None  # since it was ordered
     reason: str
+    flight: Flight | None = None  # move: bytes, and time left
+
+
+class ClassAtRest(_View):
+    """A class of guests that is not moved any more, and whom it concerns."""
+
+    guest_class: str
+    guests: tuple[str, ...]
+    hosts: tuple[str, ...]
+    owners: tuple[str, ...]
 
 
 class WaveView(_View):
@@ -79,9 +91,10 @@ class Progress(_View):
     makespan_lower_bound_s: float
     hosts_fixed: int
     hosts_to_fix: int
+    quarantined: tuple[ClassAtRest, ...] = ()
 
 
-def progress(book: Book, now: datetime) -> Progress:
+def progress(book: Book, now: datetime, flights: Mapping[str, Flight] | None = None) -> Progress:
     """What anybody is shown of a rollout."""
     rollout = book.rollout
     done, left = moves_done(book), _moves_left(book)
@@ -99,7 +112,7 @@ def progress(book: Book, now: datetime) -> Progress:
         outlook=None if rollout.state in ENDED else rollout.outlook,
         hosts=tuple(book.hosts[name] for name in sorted(book.hosts)),
         waves=waves(book),
-        in_flight=tuple(_view(step, now) for step in book.running()),
+        in_flight=tuple(_view(step, now, flights) for step in book.running()),
         held=tuple(_view(step, now) for step in _held(book)),
         crashed=tuple(g for g in _guests(book) if g.crashed),
         given_up=tuple(g for g in _guests(book) if g.evacuation),
@@ -111,6 +124,17 @@ def progress(book: Book, now: datetime) -> Progress:
         makespan_lower_bound_s=rollout.makespan_lower_bound_s,
         hosts_fixed=states[HostState.FIXED],
         hosts_to_fix=len(book.hosts) - states[HostState.UNAFFECTED],
+        quarantined=tuple(_at_rest(book, name) for name in rollout.quarantined),
+    )
+
+
+def _at_rest(book: Book, name: str) -> ClassAtRest:
+    guests = [guest for guest in _guests(book) if guest.quarantine == name]
+    return ClassAtRest(
+        guest_class=name,
+        guests=tuple(guest.name for guest in guests),
+        hosts=tuple(sorted({guest.host for guest in guests})),
+        owners=tuple(sorted({guest.owner for guest in guests if guest.owner})),
     )
 
 
@@ -136,7 +160,7 @@ def _held(book: Book) -> list[Step]:
     return [step for step in waiting if step.held_since is not None]
 
 
-def _view(step: Step, now: datetime) -> StepView:
+def _view(step: Step, now: datetime, flights: Mapping[str, Flight] | None = None) -> StepView:
     since = step.started_at or step.ordered_at
     return StepView(
         id=step.id,
@@ -149,6 +173,7 @@ def _view(step: Step, now: datetime) -> StepView:
         attempt=step.attempt,
         since_s=(now - since).total_seconds() if since else None,
         reason=step.reason,
+        flight=(flights or {}).get(step.id),
     )
 
 

@@ -95,6 +95,7 @@ class Step(Frozen):
     tuning: Tuning | None = None  # retune: what the guest had before its move
     boot_id: str | None = None  # reboot: the boot id that is to end
     room_mib: int = 0  # move: what the guest takes at its destination, as last seen
+    alarm_s: float | None = None  # move: running for longer is said, never ended
     build_from: str = ""  # move: the hypervisors that it leads between, when it was ordered
     build_to: str = ""
     payload: str | None = None  # live patch: its name, its file's digest, the build that it fits

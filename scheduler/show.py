@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from scheduler.flight_reports import flights_now
 from scheduler.progress import Progress, progress
 from scheduler.rollout import ENDED, Happening
 from scheduler.show_screen import happening_line, plain_line, screen
@@ -85,7 +86,8 @@ class Seen(NamedTuple):
 
 def look(held: Store, rollout_id: str) -> Seen:
     """The rollout as it is in the store. Raises NoRollout and redis errors."""
-    view = progress(held.book(rollout_id), datetime.now(UTC))
+    book = held.book(rollout_id)
+    view = progress(book, datetime.now(UTC), flights_now(held.client, book))
     return Seen(view, held.happenings(rollout_id, NEWEST))
 
 

@@ -108,6 +108,11 @@ def screen(progress: Progress, happenings: Sequence[Happening], lines: int = 40)
     if progress.hold:
         why = f"held by {progress.hold.by}: {progress.hold.reason}"
         parts.append(Text(plain(why), "bold red"))
+    for rest in progress.quarantined:
+        concerned = f"{len(rest.guests)} guests on {', '.join(rest.hosts) or 'no host'}"
+        owners = f"; owners: {', '.join(rest.owners)}" if rest.owners else ""
+        said = f"class {rest.guest_class} is not moved: {concerned}{owners}"
+        parts.append(Text(plain(said), "yellow"))
     parts += [_guests(progress), Text(), _bars(progress), Text(), _hosts(progress.hosts), Text()]
     rows = max(3, min(8, lines - len(progress.waves) - 20))
     parts.append(_flights(progress, rows))
@@ -172,12 +177,20 @@ def _moving(steps: Iterable[StepView]) -> int:
     return sum(step.kind is Kind.MOVE for step in steps)
 
 
+def _flown(step: StepView) -> list[str]:
+    if step.flight is None:
+        return []
+    one = step.flight
+    return [f"{one.sent_mib:.0f}/{one.memory_mib} MiB", f"left: {one.words}"]
+
+
 def _flights(progress: Progress, rows: int) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     steps = [step for step in progress.in_flight if step.kind is not Kind.REBOOT]
     for step in steps[:rows]:
         where = f"{step.host} → {step.destination}" if step.destination else step.host
-        words = (str(step.kind), step.guest or "", where, duration(step.since_s), step.state)
+        words = [str(step.kind), step.guest or "", where, duration(step.since_s), step.state]
+        words += _flown(step)
         table.add_row(*(Text(plain(word)) for word in words))
     if len(steps) > rows:
         table.add_row(f"and {len(steps) - rows} more")

@@ -12,6 +12,7 @@ from scheduler.control import Controller
 from scheduler.fleet_view import Scope
 from scheduler.limits import Limits
 from scheduler.planning import plan_fleet
+from scheduler.progress import progress
 from scheduler.quarantine import left_alone
 from scheduler.rollout import Hold, HostState, RolloutState
 from scheduler.watch_store import WatchStore
@@ -163,6 +164,9 @@ def test_a_class_that_crashes_is_quarantined_and_the_rest_goes_on(
     late = [o for when, o in fleet.sim.ordered if o.kind is Kind.MOVE and when > at]
     assert not [order for order in late if (order.guest or "").startswith("o")]
     blocked = [h for h in book.hosts.values() if h.state is HostState.BLOCKED]
+    (rest,) = progress(book, fleet.clock.now()).quarantined
+    assert rest.guest_class == "old-kernel" and len(rest.guests) >= 6
+    assert {one.name for one in blocked} <= set(rest.hosts)
     assert blocked, "hosts that carry the class are left alone"
     assert all("class old-kernel is quarantined" in one.reason for one in blocked)
     assert all(h.state is HostState.FIXED for h in book.hosts.values() if h not in blocked)

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from agents.wire import GuestSeen, Report
 from scheduler.book import Book
 from scheduler.desk import Desk
+from scheduler.flight_reports import flights_now
 from scheduler.forecast import Asked, Forecast, forecast
 from scheduler.inventory import Inventory, InventoryError, load_inventory
 from scheduler.progress import Progress, progress
@@ -140,7 +141,8 @@ class Views:
                 plan = self._store.plan_document(rollout_id, book.rollout.generation)
                 blocked, took_s = blocked_by(plan)
             burned = curve(book, at_start[0], now)
-            return RolloutView(book, progress(book, now), burned, blocked, took_s, now)
+            flown = flights_now(self._store.client, book)
+            return RolloutView(book, progress(book, now, flown), burned, blocked, took_s, now)
 
         return read
 

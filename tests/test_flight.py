@@ -88,9 +88,7 @@ def test_the_limit_of_a_move_comes_from_its_memory_and_the_rate_that_was_measure
     assert big - 120 == pytest.approx(100 * (small - 120))
 
 
-def test_an_order_carries_the_limit_that_its_step_notes_so_that_it_is_the_same_when_sent_again() -> (
-    None
-):
+def test_an_order_carries_the_limit_that_its_step_notes() -> None:
     sim = rolled()
     limits = {order.soft_deadline_s for _, order in sim.ordered if order.kind is Kind.MOVE}
     assert len(limits) > 1

@@ -201,7 +201,8 @@ def _retune(order: Order, sight: Sight, settings: Settings) -> Work:
 
 
 def _livepatch(order: Order, sight: Sight, settings: Settings) -> Work:
-    """Upload and apply; only apply where an earlier attempt got as far as the upload."""
+    """Upload and apply. What is loaded under that name but not active is unloaded first: nobody
+    knows what file it was, and Xen does not apply again what it has reverted (EINVAL)."""
     name = order.payload or ""
     said = run(xl.livepatch_list(settings), settings.xl_timeout_s).stdout
     state = dict(xl_parse.parse_livepatches(said)).get(name)
@@ -214,8 +215,11 @@ def _livepatch(order: Order, sight: Sight, settings: Settings) -> Work:
         raise Refusal(RefusalCode.GATE, f"{path}: {error.strerror}") from None
     if order.payload_sha256 not in (None, digest):
         raise Refusal(RefusalCode.GATE, f"{path} has SHA-256 {digest}, not the ordered one")
-    argvs = [] if state == "CHECKED" else [xl.livepatch_upload(settings, name, str(path))]
-    argvs.append(xl.livepatch_apply(settings, name))
+    argvs = [xl.livepatch_unload(settings, name)] if state == "CHECKED" else []
+    argvs += [
+        xl.livepatch_upload(settings, name, str(path)),
+        xl.livepatch_apply(settings, name),
+    ]
     tries = settings.livepatch_tries
     return Work(tuple(Command(argv, tries, RETRY_CODE) for argv in argvs))
 

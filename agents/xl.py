@@ -95,6 +95,10 @@ def livepatch_upload(settings: Settings, name: str, path: str) -> tuple[str, ...
     return (*settings.xen_livepatch, "upload", name, path)
 
 
+def livepatch_unload(settings: Settings, name: str) -> tuple[str, ...]:
+    return (*settings.xen_livepatch, "unload", name)
+
+
 def livepatch_apply(settings: Settings, name: str) -> tuple[str, ...]:
     return (*settings.xen_livepatch, "apply", name)
 

@@ -97,6 +97,8 @@ def test_a_live_patch_is_applied_by_the_agent_shown_and_reverted(
     assert "CHECKED" in record.says("xen-livepatch list")[1]
     assert "Hello World" not in record.says("xl info xen_extra")[1]
     record.says(f"xen-livepatch revert {NAME}")
+    # What was reverted cannot be applied again (EINVAL): the agent loads it anew.
+    assert record.says(f"xen-livepatch apply {NAME}")[0] == 1
     loaded, attempt, report = host.runs(PATCH, payload=NAME, payload_sha256=digest)
     assert settle_livepatch(loaded, attempt, report).outcome is Outcome.DONE
     assert record.says(f"xen-livepatch revert {NAME}")[0] == 0

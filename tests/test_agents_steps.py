@@ -273,16 +273,16 @@ def test_a_live_patch_is_uploaded_and_applied(host: Host) -> None:
     assert payloads.note.read_text() == f"upload lp-1 {payloads.path}\napply lp-1\n"
 
 
-def test_a_live_patch_that_is_loaded_already_is_only_applied(host: Host) -> None:
+def test_a_live_patch_that_is_loaded_already_is_loaded_anew(host: Host) -> None:
     payloads = Payloads(host, "lp-1 | CHECKED | ")
     assert host.runs(PATCH).exit_code == 0
-    assert payloads.note.read_text() == "apply lp-1\n"
+    assert payloads.note.read_text() == f"unload lp-1\nupload lp-1 {payloads.path}\napply lp-1\n"
 
 
 def test_cpus_that_do_not_come_together_are_asked_a_few_times(host: Host) -> None:
-    payloads = Payloads(host, "lp-1 | CHECKED | ", "exit 2")
+    payloads = Payloads(host, body='[ "$1" = upload ] || exit 2')
     assert host.runs(PATCH).exit_code == 2
-    assert payloads.note.read_text() == "apply lp-1\n" * 5
+    assert payloads.note.read_text() == f"upload lp-1 {payloads.path}\n" + "apply lp-1\n" * 5
 
 
 @pytest.mark.parametrize(

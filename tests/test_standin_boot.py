@@ -151,6 +151,18 @@ def test_a_live_patch_is_uploaded_applied_reverted_and_unloaded(lab: Lab, tmp_pa
     assert wrong.err.startswith("lp1 is in the wrong state.\nCurrent state: APPLIED\n")
 
 
+def test_what_was_reverted_is_not_applied_again_but_loaded_anew(lab: Lab, tmp_path: Path) -> None:
+    file = payload(tmp_path, build_id(lab))
+    for action in ("apply", "revert"):
+        lab.run("hostA", "xen-livepatch", "upload", "lp1", file)
+        assert lab.run("hostA", "xen-livepatch", action, "lp1").code == 0
+    again = lab.run("hostA", "xen-livepatch", "apply", "lp1")
+    assert (again.code, again.err) == (1, "Error 22: Invalid argument\n")
+    lab.run("hostA", "xen-livepatch", "unload", "lp1")
+    lab.run("hostA", "xen-livepatch", "upload", "lp1", file)
+    assert lab.run("hostA", "xen-livepatch", "apply", "lp1").code == 0
+
+
 def test_a_payload_for_another_build_is_refused(lab: Lab, tmp_path: Path) -> None:
     done = lab.run("hostA", "xen-livepatch", "load", payload(tmp_path, "00" * 20))
     assert (done.code, done.err) == (1, "Error 22: Invalid argument\n")

@@ -159,7 +159,9 @@ def _act(dom0: Dom0, action: str, name: str) -> int:
         complain(f"{name} is in the wrong state.\nCurrent state: {now}\nExpected state: {needed}\n")
         return 1
     say(f"{verb} {name}... ")
-    failure = _failure(dom0)
+    # A payload that may have changed its own data is not applied again, as seen on real Xen.
+    stale = action == "apply" and found[0].get("reverted")
+    failure = EINVAL if stale else _failure(dom0)
     if failure is not None:
         say("failed\n")
         return _error(failure)
@@ -189,3 +191,4 @@ def _set_state(state: dict[str, Any], action: str, name: str, after: str | None)
     for patch in state["livepatches"]:
         if patch["name"] == name:
             patch["state"] = after
+            patch["reverted"] = action == "revert"

@@ -57,6 +57,17 @@ class Draw:
     notice_s: float = 0.0
     livepatch: bool = False
     keeps: tuple[Advisory, ...] = ()
+    obstacles: dict[str, str] = field(default_factory=dict)  # guest -> why it cannot be moved
+
+
+def obstacles_of(reports: Sequence[Report]) -> dict[str, str]:
+    """guest -> the first thing that makes it unmigratable for good, for each that has one."""
+    return {
+        guest.name: next(one.text for one in guest.obstacles if one.lasting)
+        for report in reports
+        for guest in report.guests
+        if any(one.lasting for one in guest.obstacles)
+    }
 
 
 def fresh_reports(
@@ -108,7 +119,8 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
         raise FleetDoubt([*missing, "or start with --no-livepatch: those hosts are rebooted"])
     keeps = tuple(one for one in wish.others if any(is_patched(one, seen) for seen in reports))
     notice_s = inventory.notice_s
-    return Draw(wish, planned, document, now, tuple(hosts), notice_s, livepatch, keeps)
+    why = obstacles_of(reports)
+    return Draw(wish, planned, document, now, tuple(hosts), notice_s, livepatch, keeps, why)
 
 
 def begin(

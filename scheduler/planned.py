@@ -127,21 +127,29 @@ def _safe_boot(choice: Choice | None) -> str:
     return "" if choice is None or choice.in_scope else choice.boot_id
 
 
-def blocked_reasons(plan: Plan, tried: Mapping[str, GuestRecord] | None = None) -> dict[str, str]:
+def blocked_reasons(
+    plan: Plan,
+    tried: Mapping[str, GuestRecord] | None = None,
+    obstacles: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Why each blocked host cannot be emptied, in one line.
 
     `tried`: guests of this rollout; what was seen of one that is left alone now says more than
-    that it is.
+    that it is. `obstacles`: guest -> what keeps it from being moved at all.
     """
     left_alone = {g.name: g.reason for g in (tried or {}).values() if g.evacuation and g.reason}
+    known = obstacles or {}
     return {
-        b.host: "; ".join(left_alone.get(r.guest or "") or _reason(r) for r in b.reasons)
+        b.host: "; ".join(left_alone.get(r.guest or "") or _reason(r, known) for r in b.reasons)
         for b in plan.blocked
     }
 
 
-def _reason(reason: Reason) -> str:
-    return f"{reason.guest}: {reason.reason}" if reason.guest else reason.reason
+def _reason(reason: Reason, obstacles: Mapping[str, str]) -> str:
+    if not reason.guest:
+        return reason.reason
+    why = f": {obstacles[reason.guest]}" if reason.guest in obstacles else ""
+    return f"{reason.guest}: {reason.reason}{why}"
 
 
 def new_rollout(request: Request, planned: Planned) -> Rollout:

@@ -10,6 +10,9 @@ from agents.wire import Leftover, LeftoverKind, Obstacle, ObstacleCode, Report
 from planner.fleet import Evacuation, Policy
 from scheduler.fleet_view import FleetDoubt, Scope, fleet_document, fleet_from, memory_mib
 from scheduler.inventory import GuestEntry, HostEntry, Inventory
+from scheduler.launch import obstacles_of
+from scheduler.planned import blocked_reasons
+from scheduler.planning import plan_fleet
 from scheduler.rollout import GuestRecord
 from tests.make import fleet, guest, host
 from tests.sim import NEW, OLD, START, Sim
@@ -150,3 +153,11 @@ def test_memory_for_guests_is_what_is_free_and_what_they_hold_but_not_more_than_
     assert memory_mib(first) == 64 * 1024
     generous = first.model_copy(update={"memory_free_mib": first.memory_free_mib + 9999})
     assert memory_mib(generous) == first.memory_total_mib - 1024
+
+
+def test_a_blocked_host_is_told_with_what_keeps_its_guest_from_moving() -> None:
+    seen = reports(obstacles=(PAUSED, PCI))
+    planned, _ = plan_fleet(seen, Inventory(), Scope((NEW,), Policy()), START)
+    why = blocked_reasons(planned.plan, obstacles=obstacles_of(seen))
+    assert why == {"h0": "g1: is to be left alone (evacuation: hold): has a PCI device"}
+    assert obstacles_of(reports(obstacles=(PAUSED,))) == {}

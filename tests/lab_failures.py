@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.lab.build_id import build_id, with_another_build_id
 from deploy.lab.guests import Guest, config, config_path, order
 from deploy.lab.scene import DESTINATION, HELPER, RECEIVER, SENDER, SOURCE
-from deploy.lab.xenbuild import build_id, with_another_build_id
 from scheduler.rollout import HostState, RolloutState
 from tests.lab_kit import lab_of, layout, say
 from tests.lab_play import HOSTS, Play, play

@@ -6,8 +6,8 @@ cannot run it fails, with the line that says why.
 
 import pytest
 
+from deploy.lab.build_id import with_another_build_id
 from deploy.lab.guests import Guest
-from deploy.lab.xenbuild import with_another_build_id
 from tests.lab_kit import lab_of, layout
 from tests.lab_stage import free_port
 from tests.lab_story import Cast, roll

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lab import moves
+from deploy.lab.build_id import build_id
 from deploy.lab.guests import Guest, create
 from deploy.lab.lab import Lab
 from deploy.lab.power import Power
 from deploy.lab.watch import Watch
-from deploy.lab.xenbuild import build_id
 from scheduler.rollout import ENDED, HostState, RolloutState
 from tests.lab_judge import all_well, at_the_end, boots
 from tests.lab_kit import say

@@ -13,6 +13,7 @@ import pytest
 
 from agents.settings import load
 from deploy.lab import enroll, processes
+from deploy.lab.build_id import build_id, with_another_build_id
 from deploy.lab.cache import KEPT, Stage, built, key_of
 from deploy.lab.errors import LabError
 from deploy.lab.guests import Guest, config
@@ -20,7 +21,6 @@ from deploy.lab.hub import Hub, Port, Wire
 from deploy.lab.kernel import deaf
 from deploy.lab.layout import Layout, layout_from
 from deploy.lab.sightings import Beat, Domain, Sighting, beat_of, lives, running_twice
-from deploy.lab.xenbuild import build_id, with_another_build_id
 from scheduler.enroll import settings_text
 
 UUID = "5f0c0a52-0000-4000-8000-000000000001"

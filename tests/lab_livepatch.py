@@ -17,11 +17,11 @@ import pytest
 
 from agents.settle import Outcome, settle_livepatch
 from agents.wire import AttemptState, Kind
+from deploy.lab.build_id import build_id
 from deploy.lab.lab import Lab, up
 from deploy.lab.layout import layout_from
 from deploy.lab.machine import is_on
 from deploy.lab.payload import NAME, payload
-from deploy.lab.xenbuild import build_id
 from tests.conformance import RECORDED
 from tests.lab_agent import AgentHere
 from tests.lab_kit import say

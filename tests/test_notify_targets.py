@@ -120,6 +120,7 @@ def test_how_much_an_event_matters() -> None:
     assert severity_of("both") is Severity.CRITICAL
     assert severity_of("blocked") is Severity.WARNING
     assert severity_of("done") is severity_of("something new") is Severity.INFO
+    assert severity_of("late") is severity_of("lost") is Severity.WARNING
     assert severity_of("moved") is Severity.DEBUG
     assert Severity.CRITICAL.reaches(Severity.WARNING)
     assert not Severity.INFO.reaches(Severity.WARNING)

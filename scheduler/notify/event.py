@@ -26,9 +26,10 @@ class Severity(StrEnum):
 CRITICAL = ("stopped", "both", "unknown", "crashed")
 WARNING = (
     *("paused", "abort", "aborted", "blocked", "failed", "alarm", "silent"),
-    *("refused", "stayed", "held", "mending"),
+    *("refused", "stayed", "held", "mending", "late", "lost", "lacking", "exposed"),
+    *("arrival", "quarantined", "left_out"),
 )
-DEBUG = ("started", "moved", "draining", "moot", "opened", "notice")
+DEBUG = ("started", "moved", "draining", "moot", "opened", "notice", "loading", "retune")
 SEVERITIES = {
     **dict.fromkeys(CRITICAL, Severity.CRITICAL),
     **dict.fromkeys(WARNING, Severity.WARNING),

@@ -19,9 +19,11 @@ from scheduler.service import present
 from scheduler.service.pace import pace
 from scheduler.service.views import FleetView, RolloutView
 
-QUIET = frozenset({"started", "moved", "ordered", "draining", "held", "notice", "arrival"})
+QUIET = frozenset(
+    {"started", "moved", "ordered", "draining", "held", "notice", "loading", "retune"}
+)
 """Kinds of events that a report only counts."""
-DECISIONS = frozenset({"created", "approved", "paused", "resumed", "abort"})
+DECISIONS = frozenset({"created", "approved", "paused", "resumed", "abort", "released"})
 BY = "by "
 """So the text of an event begins that a person caused: `by anna: the reason`."""
 LISTED = 300

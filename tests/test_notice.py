@@ -128,6 +128,7 @@ def told(played: RedisFleet, controller: Controller) -> dict[str, Notice]:
         controller.tick()
         if first := on_hosts(played):
             return first
+        played.publish()
     raise AssertionError("nobody is told")
 
 

@@ -8,7 +8,7 @@ the same event comes again, and an order has the same id every time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from agents.settle import Verdict
@@ -25,6 +25,8 @@ from scheduler.draft import Draft
 from scheduler.foresee import foresee
 from scheduler.gate import Sight
 from scheduler.handout import hand_out
+from scheduler.hooking import HookEnded, waits_for_hooks
+from scheduler.hooking import ended as hook_ended
 from scheduler.in_flight import must_end_first
 from scheduler.leaving import leave
 from scheduler.limits import Limits
@@ -41,6 +43,7 @@ from scheduler.rollout import (
     StepState,
 )
 from scheduler.wave_gates import tend
+from scheduler.wave_holds import Answers
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Tick:
 
     now: datetime
     sight: Sight
+    answers: Answers = field(default_factory=dict)  # of alert sources
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Foreseen:
     outlook: Outlook
 
 
-Told = WantsPart | Approved | Doubted | Replanned | Foreseen | CrashEvent
+Told = WantsPart | Approved | HookEnded | Doubted | Replanned | Foreseen | CrashEvent
 Event = Tick | AttemptSeen | Settled | Wants | Told
 
 
@@ -136,6 +140,8 @@ def _told(draft: Draft, event: Told, limits: Limits) -> None:
     """What people, planner and forecast say."""
     if isinstance(event, WantsPart | Approved):
         take_up(draft, event)
+    elif isinstance(event, HookEnded):
+        hook_ended(draft, event)
     elif isinstance(event, Doubted):
         stop(draft, event.reason)
     elif isinstance(event, Foreseen):
@@ -192,7 +198,7 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     _plan_rest(draft, foreign_arrivals(draft, event.sight), limits)
     _plan_rest(draft, watch(draft, event.sight), limits)
     leave(draft)
-    tend(draft)
+    tend(draft, event.answers)
     bring_back(draft)
     state = draft.rollout.state
     if state is RolloutState.ABORTING:
@@ -258,7 +264,7 @@ def _finish(draft: Draft, sight: Sight, limits: Limits) -> None:
     left = [n for n in draft.book.unfinished if draft.step(n).state is not StepState.SKIPPED]
     added = [s for s in draft.steps if s not in draft.book.steps]
     down = any(guest.down for guest in draft.book.guests.values())
-    if left or added or down:
+    if left or added or down or waits_for_hooks(draft):
         return
     state = draft.rollout.state
     if state is RolloutState.ABORTING:
@@ -275,7 +281,8 @@ def _finish(draft: Draft, sight: Sight, limits: Limits) -> None:
 def _open_hosts(draft: Draft) -> None:
     for host in draft.book.hosts.values():
         if host.closed:
-            draft.put_host(host.name, HostState.OPENED, closed=False)
+            state = None if host.state is HostState.FIXED else HostState.OPENED
+            draft.put_host(host.name, state, closed=False)
             draft.say("opened", f"{host.name} is open again", host=host.name)
 
 

@@ -29,6 +29,14 @@ Patch = Annotated[
         help="Live-patch hosts that a payload fits, or reboot all; else as the inventory says.",
     ),
 ]
+Soak = Annotated[
+    float | None,
+    typer.Option(help="Seconds between a wave that is back and the next; else the inventory's."),
+]
+Approval = Annotated[
+    bool | None,
+    typer.Option(help="Every wave behind another waits for a person; else as the inventory says."),
+]
 Builds = Annotated[
     list[str] | None,
     typer.Option(help="Build id of a fixed hypervisor, beside what the advisories say."),
@@ -49,6 +57,8 @@ def start(
         bool, typer.Option("--accept-blocked", help="Start although some hosts are blocked.")
     ] = False,
     livepatch: Patch = None,
+    soak_s: Soak = None,
+    approval: Approval = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Only write it down; `rollout begin` lets it begin.")
@@ -64,6 +74,8 @@ def start(
         "without_hosts": without_host or [],
         "accept_blocked": accept_blocked,
         "livepatch": livepatch,
+        "soak_s": soak_s,
+        "approval": approval,
         "dry_run": dry_run,
         "wait": wait,
         "reason": NO_CHANGE if dry_run else why(reason),

@@ -190,7 +190,7 @@ def fixed(draft: Draft, name: str, verdict: Verdict) -> None:
     draft.put_host(
         name,
         HostState.FIXED,
-        closed=False,
+        closed=draft.rollout.gates.hooks.after_reboot is not None,  # until that has passed
         reason="",
         lacking=(),
         after=after,

@@ -39,6 +39,7 @@ from scheduler.handout import order_of
 from scheduler.inventory import Inventory
 from scheduler.limits import Limits
 from scheduler.looks import Looks
+from scheduler.outside import Outside
 from scheduler.part_wants import untaken
 from scheduler.replanner import Replanner
 from scheduler.replanning import Fresh
@@ -47,7 +48,7 @@ from scheduler.store import Conflict, Store
 from scheduler.verdicts import verdict_of
 from scheduler.watch_store import WatchStore
 from scheduler.watcher import Watcher
-from scheduler.wave_gates import BACK
+from scheduler.wave_holds import BACK
 
 Log = Callable[[str], None]
 
@@ -88,6 +89,7 @@ class Controller:
         self.foresight = Foresight(parts.clock.monotonic, parts.limits)
         watched = WatchStore(parts.client, parts.store.writer)
         self.watcher = Watcher(watched, inventory, parts.limits, parts.log)
+        self.outside = Outside(parts.client, parts.clock.now)
         self.books: dict[str, Book] = {}
         self._sent_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
@@ -103,6 +105,7 @@ class Controller:
         """One round over all rollouts. Raises redis errors; the caller waits and calls again."""
         self.desk.refresh()
         self.watcher.tick(self.desk, self.books, self.parts.clock.now())
+        self.outside.listen(self.books.values())
         for rollout_id in self.parts.store.ids():
             try:
                 self._lead(rollout_id)
@@ -119,9 +122,11 @@ class Controller:
             self._feed(book, event)
         for step in book.running():
             self._follow(book, step)
+        self._hear(book)
         if self.desk.waking(book.hosts):
             return  # what we have not had the time to hear is no reason to hold anything
-        self._feed(book, Tick(self.parts.clock.now(), self.desk))
+        answers = self.outside.answers(book.rollout)
+        self._feed(book, Tick(self.parts.clock.now(), self.desk, answers))
         if needs_plan(book):
             self._plan_again(book)
         if outlook := self.foresight.outlook(book, self.parts.clock.now()):
@@ -180,6 +185,13 @@ class Controller:
             self._feed(book, Wants(self.parts.clock.now(), wanted, epoch, by, reason, keeps))
         for event in untaken(book, control, self.parts.clock.now()):
             self._feed(book, event)
+
+    def _hear(self, book: Book) -> None:
+        """Take up what hooks came to, then forget it outside of the records."""
+        ended = self.outside.hooks_ended(book)
+        for event in ended:
+            self._feed(book, event)
+        self.outside.taken_up(book, ended)
 
     def _follow(self, book: Book, step: Step) -> None:
         """Bring one step that is under way up to date with what its hosts show."""

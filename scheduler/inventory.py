@@ -12,6 +12,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planner.fleet import Evacuation, Policy
+from scheduler.gates import GatePolicy
+from scheduler.gates import problems as gate_problems
 
 FORMAT = "xenroll.inventory/1"
 
@@ -48,6 +50,7 @@ class Inventory(_Part):
     format: Literal["xenroll.inventory/1"] = "xenroll.inventory/1"
     policy: Policy = Policy()
     livepatch: Literal["first", "never"] = "first"  # never: hosts are rebooted even where one fits
+    gates: GatePolicy = GatePolicy()
     hosts: tuple[HostEntry, ...] = ()
     guests: tuple[GuestEntry, ...] = ()
     # So long before it is moved or shut down a guest is told; 0: none is.
@@ -73,6 +76,7 @@ def load_inventory(data: bytes) -> Inventory:
     except ValidationError as error:
         raise InventoryError([_line(dict(e)) for e in error.errors()[:20]]) from None
     problems = [
+        *gate_problems(inventory.policy, inventory.gates),
         *_twice("hosts", [host.name for host in inventory.hosts]),
         *_twice("guests", [guest.name for guest in inventory.guests]),
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import redis
+from pydantic import ValidationError
 
 from agents.wire import Report
 from planner.fleet import Policy
@@ -17,6 +18,7 @@ from scheduler.approval import waiting
 from scheduler.choice import without_payload
 from scheduler.desk import Desk
 from scheduler.fleet_view import FleetDoubt, Scope
+from scheduler.gates import GatePolicy, problems
 from scheduler.inventory import Inventory
 from scheduler.limits import Limits
 from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
@@ -43,6 +45,8 @@ class Wish:
     advisories: tuple[Advisory, ...] = ()  # what is known of them; else `fixed_builds` alone
     others: tuple[Advisory, ...] = ()  # known beside them: their live patches are kept
     livepatch: bool | None = None  # None: as the inventory says
+    soak_s: float | None = None  # the same
+    approval: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Draw:
     livepatch: bool = False
     keeps: tuple[Advisory, ...] = ()
     obstacles: dict[str, str] = field(default_factory=dict)  # guest -> why it cannot be moved
+    gates: GatePolicy = field(default_factory=GatePolicy)
 
 
 def obstacles_of(reports: Sequence[Report]) -> dict[str, str]:
@@ -100,6 +105,7 @@ def why_silent(desk: Desk, host: str) -> str:
 
 def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -> Draw:
     """Look at the fleet and plan it; nothing is written. Raises FleetDoubt, PlanBroken."""
+    gates_of(wish, inventory)
     known = [host.name for host in inventory.hosts]
     unknown = [name for name in wish.without_hosts if name not in known]
     if unknown:
@@ -118,9 +124,33 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
     if missing:
         raise FleetDoubt([*missing, "or start with --no-livepatch: those hosts are rebooted"])
     keeps = tuple(one for one in wish.others if any(is_patched(one, seen) for seen in reports))
-    notice_s = inventory.notice_s
     why = obstacles_of(reports)
-    return Draw(wish, planned, document, now, tuple(hosts), notice_s, livepatch, keeps, why)
+    return Draw(
+        wish,
+        planned,
+        document,
+        now,
+        tuple(hosts),
+        inventory.notice_s,
+        livepatch,
+        keeps,
+        why,
+        gates_of(wish, inventory),
+    )
+
+
+def gates_of(wish: Wish, inventory: Inventory) -> GatePolicy:
+    """The inventory's gates with what the person says of them. Raises FleetDoubt."""
+    said = {"soak_s": wish.soak_s, "approval": wish.approval}
+    chosen = {name: value for name, value in said.items() if value is not None}
+    try:
+        gates = GatePolicy.model_validate(inventory.gates.model_dump() | chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FleetDoubt([f"gates.{first['loc'][0]}: {first['msg']}"]) from None
+    if wrong := problems(inventory.policy, gates):
+        raise FleetDoubt(wrong)
+    return gates
 
 
 def begin(
@@ -145,6 +175,7 @@ def begin(
         drawn.notice_s,
         drawn.keeps,
         drawn.livepatch,
+        drawn.gates,
     )
     rollout = new_rollout(request, drawn.planned)
     if waits or second_person:

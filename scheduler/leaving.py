@@ -34,9 +34,11 @@ def leave(draft: Draft) -> None:
     if draft.rollout.state is RolloutState.RUNNING:
         _clear(draft, hosts)
     for host in hosts.values():
+        if host.state is HostState.FIXED and host.closed:
+            draft.put_host(host.name, closed=False, stopped=None)
         if host.state not in OVER and not _busy(draft, host.name):
             reason = host.left_out.reason if host.left_out else ""
-            draft.put_host(host.name, HostState.OPENED, closed=False, reason=reason)
+            draft.put_host(host.name, HostState.OPENED, closed=False, reason=reason, stopped=None)
             said = "open again" if host.closed else "left as it is"
             draft.say("opened", f"{host.name} is {said}: {reason}", host=host.name)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from agents.wire import Wanted
 from scheduler.book import Book
 from scheduler.draft import Draft
+from scheduler.hooking import again
 from scheduler.rollout import HostState
 from scheduler.waves import Hold, PartWish, WaveRecord, WaveState
 
@@ -74,6 +75,8 @@ def _approved(draft: Draft, event: Approved) -> None:
 
 def _host_wish(draft: Draft, name: str, wish: PartWish) -> None:
     draft.put_host(name, wish=wish)
+    if wish.wanted is Wanted.RUN:
+        again(draft, name)
     draft.say(WORDS[wish.wanted], f"{name} by {wish.by}: {wish.reason}", host=name)
     if wish.wanted is Wanted.ABORT:
         draft.put_host(name, left_out=wish.hold(f"{name} was left out"))

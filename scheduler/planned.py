@@ -14,6 +14,7 @@ from scheduler.advisory import Advisory
 from scheduler.choice import Choice, Way
 from scheduler.crashes import reworded
 from scheduler.draft import Draft
+from scheduler.gates import GatePolicy
 from scheduler.in_flight import keep, still_under_way
 from scheduler.livepatching import patch_steps
 from scheduler.rollout import (
@@ -51,6 +52,7 @@ class Request:
     notice_s: float = 0.0
     keeps: tuple[Advisory, ...] = ()
     livepatch: bool = False
+    gates: GatePolicy = field(default_factory=GatePolicy)
 
 
 def all_steps(
@@ -169,6 +171,7 @@ def new_rollout(request: Request, planned: Planned) -> Rollout:
         hosts_in_scope=len(planned.fleet.hosts),
         created_at=request.at,
         created_by=request.by,
+        gates=request.gates,
         max_hosts_away=max(1, planned.fleet.max_hosts_away),  # a live patch may fail
         max_hosts_away_per_group=policy.max_hosts_away_per_group,
         max_moves_out_per_host=policy.max_moves_out_per_host,

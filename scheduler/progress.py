@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.flight import Flight
+from scheduler.holds import HeldView, holds, left_out
 from scheduler.rollout import (
     ENDED,
     GuestRecord,
@@ -73,6 +74,8 @@ class Progress(_View):
     advisory: str
     state: RolloutState
     hold: Hold | None
+    holds: tuple[HeldView, ...] = ()  # of the rollout, its waves and its hosts
+    left_out: tuple[HeldView, ...] = ()  # hosts that it goes on without
     generation: int
     elapsed_s: float
     left_s: float | None
@@ -106,6 +109,8 @@ def progress(book: Book, now: datetime, flights: Mapping[str, Flight] | None = N
         advisory=rollout.advisory,
         state=rollout.state,
         hold=rollout.hold,
+        holds=holds(book),
+        left_out=left_out(book),
         generation=rollout.generation,
         elapsed_s=elapsed_s,
         left_s=left_s(book, now),

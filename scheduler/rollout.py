@@ -15,6 +15,7 @@ from agents.wire import Kind, MendAction, Order, Tuning, Wanted
 from scheduler.advisory import Advisory
 from scheduler.choice import Choice
 from scheduler.frozen import Frozen
+from scheduler.gates import GatePolicy, HookRun
 from scheduler.outlook import Outlook as Outlook
 from scheduler.states import ENDED as ENDED
 from scheduler.states import NEXT as NEXT
@@ -50,6 +51,7 @@ class Rollout(Frozen):
     second_person: bool = False  # who made it may not let it begin
     approved_by: str | None = None  # who let it begin, where it waited for that
     wanted: Wanted = Wanted.RUN  # the last wish of a person that was taken up
+    gates: GatePolicy = GatePolicy()
     max_hosts_away: int
     max_hosts_away_per_group: int | None = None
     max_moves_out_per_host: int
@@ -157,6 +159,8 @@ class HostRecord(Frozen):
     lost: bool = False  # it did not come back from its reboot, and the rollout goes on without it
     wish: PartWish | None = None  # the last one that was taken up
     left_out: Hold | None = None  # the rollout goes on without it
+    hooks: tuple[HookRun, ...] = ()  # the newest run of each stage
+    stopped: Hold | None = None  # by a hook, until a person resumes or aborts it
 
     @property
     def paused(self) -> Hold | None:

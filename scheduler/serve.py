@@ -72,14 +72,20 @@ class Server:
             leader = self.lease.hold()
             if leader != self.owner:
                 self._once(f"{leader} leads: waiting")
-                self._controller = None
+                self._drop()
                 return
             self._lead()
             self._once("leading")
         except RedisError as error:
             # What was under way goes on at the hosts; nothing new starts without Redis.
             self._once(f"Redis is away: {error}: no new step until it is back")
-            self._controller = None
+            self._drop()
+
+    def _drop(self) -> None:
+        """Lead no more: whoever leads next starts from the records."""
+        if self._controller is not None:
+            self._controller.outside.close()
+        self._controller = None
 
     def _lead(self) -> None:
         raw = self.store.inventory() or b"{}"
@@ -110,6 +116,7 @@ class Server:
             self._said = line
 
     def _leave(self) -> None:
+        self._drop()
         try:
             self.lease.drop()
         except RedisError as error:

@@ -13,7 +13,7 @@ from rich.live import Live
 from scheduler.flight_reports import flights_now
 from scheduler.progress import Progress, progress
 from scheduler.rollout import ENDED, Happening
-from scheduler.show_screen import happening_line, plain_line, screen
+from scheduler.show_screen import happening_line, held_lines, plain_line, screen
 from scheduler.store import Store
 from scheduler.text import plain
 
@@ -67,7 +67,7 @@ def show_once(view: Progress, happenings: Sequence[Happening]) -> None:
     if console.is_terminal:
         console.print(screen(view, happenings))
         return
-    for line in (plain_line(view), *map(happening_line, happenings)):
+    for line in (plain_line(view), *held_lines(view), *map(happening_line, happenings)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

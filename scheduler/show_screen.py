@@ -44,6 +44,7 @@ QUIET = frozenset({"started", "ordered", "held"})
 
 BAR_WIDTH = 24
 
+HOLDS_SHOWN = 8
 HOSTS_SHOWN = 120
 """More hosts than this are counted by state instead of shown one by one."""
 
@@ -102,12 +103,16 @@ def happening_line(happening: Happening) -> str:
     return plain(f"{happening.at:%H:%M:%S} {happening.kind}: {happening.text}")
 
 
+def held_lines(progress: Progress) -> list[str]:
+    """A line for each hold, and for each host that was left out."""
+    held = [f"{h.what} held by {h.by} since {h.since:%H:%M:%S}: {h.reason}" for h in progress.holds]
+    return [plain(line) for line in (*held, *(f"{h.what}: {h.reason}" for h in progress.left_out))]
+
+
 def screen(progress: Progress, happenings: Sequence[Happening], lines: int = 40) -> RenderableType:
     """The whole picture; `lines` is how high the terminal is."""
     parts: list[RenderableType] = [headline(progress)]
-    if progress.hold:
-        why = f"held by {progress.hold.by}: {progress.hold.reason}"
-        parts.append(Text(plain(why), "bold red"))
+    parts += [Text(line, "bold red") for line in held_lines(progress)[:HOLDS_SHOWN]]
     for rest in progress.quarantined:
         concerned = f"{len(rest.guests)} guests on {', '.join(rest.hosts) or 'no host'}"
         owners = f"; owners: {', '.join(rest.owners)}" if rest.owners else ""

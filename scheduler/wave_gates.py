@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from scheduler.draft import Draft
+from scheduler.hooking import ask_early
 from scheduler.rollout import HostState
+from scheduler.wave_holds import BEFORE, LIVE, Answers, drain_holds, kept, not_back, wave_holds
 from scheduler.waves import Hold, WaveRecord, WaveState
 
-BACK = frozenset({HostState.FIXED, HostState.BLOCKED, HostState.OPENED, HostState.UNAFFECTED})
-LIVE = frozenset({WaveState.WAITING, WaveState.OPEN})
 
-
-def tend(draft: Draft) -> None:
+def tend(draft: Draft, answers: Answers) -> None:
     """Bring every wave up to date: ended, opened, or held with every reason there is."""
     _adopt(draft)
+    ask_early(draft)
+    draining = drain_holds(draft, answers)
     for number in sorted(draft.book.waves.keys() | draft.waves.keys()):
         wave = draft.wave(number)
         if wave is None or wave.state not in LIVE:
             continue
         if wave.hosts and not not_back(draft, wave):
-            wave = draft.put_wave(wave, state=WaveState.ENDED, holds=(), ended_at=draft.now)
+            draft.put_wave(wave, state=WaveState.ENDED, holds=(), ended_at=draft.now)
             draft.say("wave", f"wave {number} has ended")
         elif wave.state is WaveState.WAITING:
-            _open(draft, wave)
+            _open(draft, wave, wave_holds(draft, wave, answers))
+        else:
+            _hold_drains(draft, wave, draining)
 
 
 def _adopt(draft: Draft) -> None:
@@ -33,42 +36,23 @@ def _adopt(draft: Draft) -> None:
             draft.put_wave(WaveRecord(number=number, hosts=names, state=WaveState.OPEN))
 
 
-def not_back(draft: Draft, wave: WaveRecord) -> list[str]:
-    """The hosts of a wave that are still to be rebooted, or on their way."""
-    return [name for name in wave.hosts if draft.host(name).state not in BACK]
-
-
-def _open(draft: Draft, wave: WaveRecord) -> None:
-    holds = list(_holds(draft, wave))
+def _open(draft: Draft, wave: WaveRecord, holds: list[Hold]) -> None:
     if holds:
-        draft.put_wave(wave, holds=kept(wave, holds))
+        _note(draft, wave, holds)
         return
     draft.put_wave(wave, state=WaveState.OPEN, holds=(), opened_at=draft.now)
     if wave.holds:
         draft.say("wave", f"wave {wave.number} is open")
 
 
-def kept(wave: WaveRecord, holds: list[Hold]) -> tuple[Hold, ...]:
-    """The holds, each with the time since when it has held under whatever words."""
-    since = {hold.by: hold.since for hold in wave.holds}
-    return tuple(h.model_copy(update={"since": since.get(h.by, h.since)}) for h in holds)
+def _hold_drains(draft: Draft, wave: WaveRecord, holds: list[Hold]) -> None:
+    waiting = any(draft.host(name).state is HostState.WAITING for name in wave.hosts)
+    _note(draft, wave, holds if waiting else [])
 
 
-def _holds(draft: Draft, wave: WaveRecord) -> list[Hold]:
-    before = [one for one in ahead(draft, wave) if one.state in LIVE]
-    names = [name for one in before for name in not_back(draft, one)]
-    if not names:
-        return []
-    numbers = ", ".join(str(one.number) for one in before)
-    shown = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-    text = f"waits for wave {numbers}: {len(names)} hosts are not back ({shown})"
-    return [Hold(reason=text, since=draft.now, by="wave before")]
-
-
-def ahead(draft: Draft, wave: WaveRecord) -> list[WaveRecord]:
-    """The waves that have to be back before this one opens."""
-    if wave.behind is None:
-        return []
-    numbers = sorted(n for n in draft.book.waves.keys() | draft.waves.keys() if n <= wave.behind)
-    found = [draft.wave(number) for number in numbers]
-    return [one for one in found if one is not None]
+def _note(draft: Draft, wave: WaveRecord, holds: list[Hold]) -> None:
+    known = {hold.by for hold in wave.holds}
+    draft.put_wave(wave, holds=kept(wave.holds, holds))
+    for hold in holds:
+        if hold.by not in known and hold.by != BEFORE:
+            draft.say("held", f"wave {wave.number}: {hold.reason}")

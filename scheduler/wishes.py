@@ -83,7 +83,8 @@ def check(book: Book, part: Part, wanted: Wanted, wished: str | None) -> None:
 def _held(book: Book, part: Part) -> bool:
     """Whether the records hold it otherwise, such as by a pause taken over from an older wave."""
     if part.host is not None:
-        return book.hosts[part.host].paused is not None
+        host = book.hosts[part.host]
+        return host.paused is not None or host.stopped is not None
     return book.waves[part.wave or 0].paused is not None
 
 
@@ -91,7 +92,8 @@ def _check_host(book: Book, name: str, wanted: Wanted) -> None:
     host = book.hosts.get(name)
     if host is None:
         raise WishRefused("no_host", f"rollout {book.rollout.id} has no host {name}")
-    if wanted is Wanted.ABORT and host.state in (HostState.FIXED, HostState.UNAFFECTED):
+    safe = host.state in (HostState.FIXED, HostState.UNAFFECTED) and not host.closed
+    if wanted is Wanted.ABORT and safe:
         raise WishRefused("fixed", f"host {name} is {host.state}: there is nothing to abort")
     if host.left_out:
         raise WishRefused("aborted", f"host {name} is left out: {host.left_out.reason}")

@@ -50,7 +50,9 @@ class RedisFleet:
         """What `xenroll rollout start` does, on the reports of now."""
         wish = Wish("XSA-1", (NEW,), "security")
         self.publish()
-        draw = Draw(wish, self.sim.planned, self.sim.announced.fleet or b"{}", self.clock.now())
+        gates = self.sim.gates
+        document = self.sim.announced.fleet or b"{}"
+        draw = Draw(wish, self.sim.planned, document, self.clock.now(), gates=gates)
         return begin(self.store, draw)
 
     def controller(self, limits: Limits | None = None) -> Controller:

@@ -45,6 +45,8 @@ from scheduler.advisory import Advisory, build_ids
 from scheduler.book import Book
 from scheduler.control import scope_of
 from scheduler.fleet_view import FleetDoubt
+from scheduler.gates import Answer, GatePolicy, HookState
+from scheduler.hooking import HookEnded
 from scheduler.in_flight import hosts_to_see, in_flight
 from scheduler.inventory import GuestEntry, HostEntry, Inventory
 from scheduler.limits import Limits
@@ -110,6 +112,7 @@ class Sim:
         restart_from_records: bool = False,
         wrong_builds: Sequence[str] = (),
         lost_hosts: Sequence[str] = (),
+        gates: GatePolicy | None = None,
         advisories: Sequence[Advisory] = (),
         keeps: Sequence[Advisory] = (),
         livepatch: bool = True,
@@ -149,6 +152,10 @@ class Sim:
         self.inventory = _inventory(fleet, consents)
         self.wanted = Wanted.RUN
         self.epoch = 1
+        self.gates = gates or GatePolicy()
+        self.answers: dict[str, Answer] = {}  # of alert sources
+        self.hook_codes: dict[str, int | None] = {}  # "stage host": exit code; else 0
+        self.hooks_run: list[str] = []
         self.control: dict[str, str] = {}  # wishes for waves and hosts, approvals
         self.ordered: list[tuple[datetime, Order]] = []
         self.started: dict[str, int] = {}
@@ -179,6 +186,7 @@ class Sim:
             advisories,
             keeps=self.keeps,
             livepatch=patch,
+            gates=self.gates,
         )
         rollout = new_rollout(request, planned)
         steps = all_steps(planned, 1, self.fleet.policy.canary_hosts)
@@ -294,7 +302,8 @@ class Sim:
             self.feed(event)
         for step in self.book.running():
             self._follow(step.id)
-        self.feed(Tick(self.now, self))
+        self._play_hooks()
+        self.feed(Tick(self.now, self, self.answers))
         if needs_plan(self.book):
             self._plan_again()
 
@@ -373,6 +382,18 @@ class Sim:
         self.feed(Replanned(self.now, planned))
         if self.book.rollout.generation > generation:
             self.announced = Announced(plan_json(planned.plan), document)
+
+    def _play_hooks(self) -> None:
+        """Hooks that were wanted in an earlier round have ended by now."""
+        for host in list(self.book.hosts.values()):
+            for run in host.hooks:
+                if run.state is HookState.WANTED and run.wanted_at < self.now:
+                    name = f"{run.stage} {host.name}"
+                    self.hooks_run.append(name)
+                    code = self.hook_codes.get(name, 0)
+                    said = f"{name} says {code}"
+                    event = HookEnded(self.now, host.name, run.stage, run.number, code, said)
+                    self.feed(event)
 
     # Playing the hosts.
 

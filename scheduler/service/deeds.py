@@ -139,6 +139,8 @@ def _draw(parts: Service, body: StartBody, who: Caller) -> Draw:
         advisories=chosen,
         others=tuple(one for name, one in known.items() if name not in {a.id for a in chosen}),
         livepatch=body.livepatch,
+        soak_s=body.soak_s,
+        approval=body.approval,
         fixed_builds=tuple(body.fixed_builds),
         by=who.name,
         xen_after=body.xen_after,

@@ -80,6 +80,8 @@ class StartBody(BaseModel, extra="forbid"):
     without_hosts: Annotated[list[HostName], Field(max_length=1000)] = []
     accept_blocked: bool = False
     livepatch: bool | None = None  # null: as the inventory says
+    soak_s: float | None = Field(default=None, ge=0)  # the same
+    approval: bool | None = None
     dry_run: bool = False
     wait: bool = False  # write it down only: nothing begins before the action `start`
     reason: Reason

@@ -1,0 +1,246 @@
+"""Hooks as real commands: what they get, what their end means, and what a new controller finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from agents.wire import Wanted
+from planner.fleet import Fleet
+from scheduler.control import Controller
+from scheduler.gates import GatePolicy, Hook, Hooks, HookStage, HookState
+from scheduler.hook_runner import HookKey, HookRunner, Verdict, verdicts_key
+from scheduler.rollout import HostState, RolloutState
+from scheduler.wishes import Part, wish
+from tests.make import fleet, guest, host
+from tests.redis_fleet import RedisFleet
+
+KEY = HookKey("r1", "h1", HookStage.BEFORE_DRAIN, 1)
+
+
+@pytest.fixture
+def runner(redis_client: redis.Redis) -> Iterator[HookRunner]:
+    runner = HookRunner(redis_client)
+    yield runner
+    runner.close()
+
+
+def script(path: Path, body: str) -> Hook:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return Hook(argv=(str(path), "argument"))
+
+
+def until(true: Callable[[], object], limit_s: float = 60.0) -> None:
+    end_s = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < end_s, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def verdict(runner: HookRunner, key: HookKey = KEY) -> Verdict:
+    until(lambda: key.field in runner.verdicts(key.rollout))
+    return runner.verdicts(key.rollout)[key.field]
+
+
+@pytest.mark.parametrize("code", [0, 1, 70, 255])
+def test_a_hook_reads_a_document_and_its_exit_code_is_kept(
+    runner: HookRunner, tmp_path: Path, code: int
+) -> None:
+    hook = script(tmp_path / "hook", f'echo "$1 got $(cat)"; echo trouble >&2; exit {code}')
+    runner.give(KEY, hook, {"host": "h1"})
+    assert verdict(runner) == Verdict(code, 'argument got {"host": "h1"}\ntrouble\n')
+
+
+def test_a_hook_that_does_not_end_in_time_is_ended_with_what_it_started(
+    runner: HookRunner, tmp_path: Path
+) -> None:
+    body = f"echo begun; sleep 600 & echo $! > {tmp_path}/child; wait"
+    hook = script(tmp_path / "hook", body).model_copy(update={"timeout_s": 1.0})
+    runner.give(KEY, hook, {})
+    assert verdict(runner) == Verdict(None, "begun\n\nended after 1 s")
+    child = int((tmp_path / "child").read_text())
+
+    def gone() -> bool:
+        stat = Path(f"/proc/{child}/stat")
+        return not stat.exists() or stat.read_text().split(")")[1].split()[0] == "Z"
+
+    until(gone)
+
+
+def test_a_hook_that_leaves_something_running_is_not_waited_for(
+    runner: HookRunner, tmp_path: Path
+) -> None:
+    hook = script(tmp_path / "hook", f"sleep 600 & echo $! > {tmp_path}/child; exit 0")
+    runner.give(KEY, hook, {})
+    assert verdict(runner).exit_code == 0
+    os.kill(int((tmp_path / "child").read_text()), 9)
+
+
+def test_a_command_that_is_not_there_is_a_failure_in_words(
+    runner: HookRunner, tmp_path: Path
+) -> None:
+    runner.give(KEY, Hook(argv=(str(tmp_path / "none"),)), {})
+    assert verdict(runner).exit_code is None
+    assert "cannot be started: [Errno 2] No such file" in verdict(runner).tail
+
+
+def test_only_the_end_of_a_long_output_is_kept(runner: HookRunner, tmp_path: Path) -> None:
+    hook = script(tmp_path / "hook", "seq 1 200000; printf '\\377'; exit 3")
+    runner.give(KEY, hook, {})
+    tail = verdict(runner).tail
+    assert len(tail) <= 1000 and tail.endswith("200000\n�")
+
+
+def test_the_same_run_is_started_once_and_the_next_number_again(
+    runner: HookRunner, tmp_path: Path
+) -> None:
+    hook = script(tmp_path / "hook", f"echo run >> {tmp_path}/runs")
+    for _ in range(5):
+        runner.give(KEY, hook, {})
+    second = HookKey("r1", "h1", HookStage.BEFORE_DRAIN, 2)
+    verdict(runner)
+    runner.give(second, hook, {})
+    verdict(runner, second)
+    assert (tmp_path / "runs").read_text().split() == ["run", "run"]
+
+
+# With a whole controller.
+
+
+def small_fleet() -> Fleet:
+    hosts = [host(f"h{n}", gib=16) for n in range(3)]
+    return fleet(hosts, [guest(f"g{n}", f"h{n}", gib=2) for n in range(3)])
+
+
+def begin(client: redis.Redis, **hooks: Hook) -> RedisFleet:
+    played = RedisFleet(client, small_fleet(), gates=GatePolicy(hooks=Hooks(**hooks)))
+    played.begin()
+    return played
+
+
+def play(played: RedisFleet, controller: Controller, true: Callable[[], object]) -> None:
+    """Rounds until it is so; hooks take real time, so the rounds are spread over it."""
+
+    def one() -> object:
+        played.round(controller, step_s=2.0)
+        return true()
+
+    until(one)
+
+
+def ended(played: RedisFleet) -> bool:
+    return played.head().state is RolloutState.DONE
+
+
+def test_a_rollout_with_real_hooks_runs_each_once_and_tells_it_the_codename_only(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    hook = script(tmp_path / "hook", f"cat >> {log}; echo >> {log}")
+    stages = {stage.value: hook for stage in HookStage}
+    played = begin(redis_client, **stages)
+    controller = played.controller()
+    play(played, controller, lambda: ended(played))
+    controller.outside.close()
+    documents = [json.loads(line) for line in log.read_text().splitlines()]
+    seen = sorted((one["host"], one["stage"]) for one in documents)
+    assert seen == sorted((f"h{n}", stage) for n in range(3) for stage in stages)
+    assert {one["rollout"] for one in documents} == {played.head().id}
+    assert {one["format"] for one in documents} == {"xenroll.hook/1"}
+    assert redis_client.hgetall(verdicts_key(played.head().id)) == {}
+    assert all(h.build == "f" * 40 for h in played.sim.hosts.values())
+
+
+def test_a_verdict_given_while_no_controller_ran_is_found_by_the_next_and_not_asked_again(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    body = f"echo run >> {tmp_path}/runs; while [ ! -e {go} ]; do sleep 0.05; done"
+    played = begin(redis_client, preflight=script(tmp_path / "hook", body))
+    first = played.controller()
+    runs = tmp_path / "runs"
+    play(played, first, lambda: runs.exists() and len(runs.read_text().split()) == 3)
+    go.touch()  # the first controller makes no round any more
+    until(lambda: redis_client.hlen(verdicts_key(played.head().id)) == 3)
+    assert not played.sim.started
+    second = played.controller()
+    play(played, second, lambda: ended(played))
+    assert len(runs.read_text().split()) == 3
+    first.outside.close()
+    second.outside.close()
+
+
+def test_a_hook_cut_off_by_the_end_of_its_controller_runs_again(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    runs, go = tmp_path / "runs", tmp_path / "go"
+    body = f"echo run >> {runs}; while [ ! -e {go} ]; do sleep 0.05; done"
+    played = begin(redis_client, preflight=script(tmp_path / "hook", body))
+    first = played.controller()
+    play(played, first, lambda: runs.exists() and len(runs.read_text().split()) == 3)
+    first.outside.close()
+    assert redis_client.hlen(verdicts_key(played.head().id)) == 0
+    go.touch()
+    second = played.controller()
+    play(played, second, lambda: ended(played))
+    second.outside.close()
+    assert len(runs.read_text().split()) == 6
+
+
+def test_a_slow_hook_holds_its_host_and_never_the_controller(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    body = f'grep -q \'"host": "h1"\' && while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; exit 0'
+    played = begin(redis_client, after_reboot=script(tmp_path / "hook", body))
+    controller = played.controller()
+
+    def others_back() -> bool:
+        hosts = played.store.book(played.head().id).hosts
+        return hosts["h1"].state is HostState.FIXED and hosts["h1"].closed
+
+    play(played, controller, others_back)
+    for _ in range(20):
+        played.round(controller)
+    assert played.store.book(played.head().id).hosts["h1"].closed
+    (tmp_path / "go").touch()
+    play(played, controller, lambda: ended(played))
+    controller.outside.close()
+    assert not any(h.closed for h in played.store.book(played.head().id).hosts.values())
+
+
+def test_a_failed_hook_is_run_again_when_a_person_resumes_the_host(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    body = 'grep -q \'"host": "h1"\' || exit 0\n'
+    body += f"test -e {tmp_path}/fixed || {{ echo no disk; exit 9; }}"
+    played = begin(redis_client, before_drain=script(tmp_path / "hook", body))
+    controller = played.controller()
+
+    def stopped() -> bool:
+        return played.store.book(played.head().id).hosts["h1"].stopped is not None
+
+    play(played, controller, stopped)
+    record = played.store.book(played.head().id).hosts["h1"]
+    assert record.stopped and record.stopped.reason == "hook before_drain ended with 9: no disk"
+    assert record.hooks[0].state is HookState.FAILED and not record.closed
+    (tmp_path / "fixed").touch()
+    wish(
+        played.store,
+        played.head().id,
+        Part(host="h1"),
+        Wanted.RUN,
+        "on-call",
+        "new disk",
+        played.clock.now(),
+    )
+    play(played, controller, lambda: ended(played))
+    controller.outside.close()
+    hosts = played.store.book(played.head().id).hosts.values()
+    assert {one.state for one in hosts} == {HostState.FIXED}

@@ -142,14 +142,13 @@ def ended(played: RedisFleet) -> bool:
 def test_a_rollout_with_real_hooks_runs_each_once_and_tells_it_the_codename_only(
     redis_client: redis.Redis, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
-    hook = script(tmp_path / "hook", f"cat >> {log}; echo >> {log}")
+    hook = script(tmp_path / "hook", f"cat > {tmp_path}/document.$$")
     stages = {stage.value: hook for stage in HookStage}
     played = begin(redis_client, **stages)
     controller = played.controller()
     play(played, controller, lambda: ended(played))
     controller.outside.close()
-    documents = [json.loads(line) for line in log.read_text().splitlines()]
+    documents = [json.loads(one.read_text()) for one in tmp_path.glob("document.*")]
     seen = sorted((one["host"], one["stage"]) for one in documents)
     assert seen == sorted((f"h{n}", stage) for n in range(3) for stage in stages)
     assert {one["rollout"] for one in documents} == {played.head().id}

@@ -16,6 +16,7 @@ from agents.notices import Notice
 from agents.wire import Kind
 from scheduler.draft import Draft
 from scheduler.rollout import ENDED, Change, GuestRecord, RolloutState, Step, StepState
+from scheduler.withheld import kept_back
 
 TOLD = {Kind.MOVE: "move", Kind.STOP: "restart"}
 KINDS = {
@@ -55,6 +56,7 @@ def give(draft: Draft) -> None:
     front_s = min(step.planned_start_s for step in _unfinished(draft))
     soon_s = front_s + AHEAD * lead_s
     due = [s for s in waiting if s.id in draft.book.ready or s.planned_start_s <= soon_s]
+    due = [step for step in due if not kept_back(draft, step)]
     untold = [s for s in due if not _counts(draft.guest(s.guest or "", s.host))]
     untold.sort(key=lambda step: (step.planned_start_s, step.id))
     for step in untold[:MOST_AT_ONCE]:

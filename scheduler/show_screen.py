@@ -105,8 +105,13 @@ def happening_line(happening: Happening) -> str:
 
 def held_lines(progress: Progress) -> list[str]:
     """A line for each hold, and for each host that was left out."""
-    held = [f"{h.what} held by {h.by} since {h.since:%H:%M:%S}: {h.reason}" for h in progress.holds]
-    return [plain(line) for line in (*held, *(f"{h.what}: {h.reason}" for h in progress.left_out))]
+    whole = [f"held by {progress.hold.by}: {progress.hold.reason}"] if progress.hold else []
+    parts = [one for one in progress.holds if one.what != "rollout"]
+    held = [f"{h.what} held by {h.by} since {h.since:%H:%M:%S}: {h.reason}" for h in parts]
+    return [
+        plain(line)
+        for line in (*whole, *held, *(f"{h.what}: {h.reason}" for h in progress.left_out))
+    ]
 
 
 def screen(progress: Progress, happenings: Sequence[Happening], lines: int = 40) -> RenderableType:

@@ -56,9 +56,15 @@ return 'ok'
 
 OWN_LUA = """
 -- KEYS: owner hash.  ARGV: rollout, then hosts.  All the hosts, or none and who has the first.
+-- A rollout that has ended owns nothing, even if its controller died before it gave its hosts back.
+local function lives(rollout)
+  local head = redis.call('GET', 'xr:rollout:' .. rollout)
+  local state = head and cjson.decode(head)['state']
+  return state and state ~= 'done' and state ~= 'aborted'
+end
 for i = 2, #ARGV do
   local owner = redis.call('HGET', KEYS[1], ARGV[i])
-  local alive = owner and redis.call('EXISTS', 'xr:rollout:' .. owner) == 1
+  local alive = owner and lives(owner)
   if alive and owner ~= ARGV[1] then return {ARGV[i], owner} end
 end
 for i = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[i], ARGV[1]) end

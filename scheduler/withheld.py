@@ -20,15 +20,18 @@ def withheld(draft: Draft, step: Step) -> bool:
 
     A hook that has to be asked first is asked for.
     """
+    return kept_back(draft, step) or awaited(draft, step) or held_by_hook(draft, step)
+
+
+def kept_back(draft: Draft, step: Step) -> bool:
+    """The same without hooks: whether a person, its wave or an abort keeps it back."""
     wave = draft.wave(step.wave)
     hosts = [draft.host(name) for name in step.hosts if name in draft.book.hosts]
     if (wave is not None and wave.paused) or any(host.paused for host in hosts):
         return True
-    if awaited(draft, step):
-        return True
-    if step.kind not in BRINGS_BACK and (_left_behind(hosts) or _wave_waits(draft, step, wave)):
-        return True
-    return held_by_hook(draft, step)
+    if step.kind in BRINGS_BACK:
+        return False
+    return _left_behind(hosts) or _wave_waits(draft, step, wave)
 
 
 def _left_behind(hosts: list[HostRecord]) -> bool:

@@ -122,7 +122,7 @@ class Controller:
             self._feed(book, event)
         for step in book.running():
             self._follow(book, step)
-        self._hear(book)
+        self.outside.hear(book, self._feed)
         if self.desk.waking(book.hosts):
             return  # what we have not had the time to hear is no reason to hold anything
         answers = self.outside.answers(book.rollout)
@@ -185,13 +185,6 @@ class Controller:
             self._feed(book, Wants(self.parts.clock.now(), wanted, epoch, by, reason, keeps))
         for event in untaken(book, control, self.parts.clock.now()):
             self._feed(book, event)
-
-    def _hear(self, book: Book) -> None:
-        """Take up what hooks came to, then forget it outside of the records."""
-        ended = self.outside.hooks_ended(book)
-        for event in ended:
-            self._feed(book, event)
-        self.outside.taken_up(book, ended)
 
     def _follow(self, book: Book, step: Step) -> None:
         """Bring one step that is under way up to date with what its hosts show."""

@@ -36,6 +36,13 @@ class Outside:
         """The newest answers of a rollout's alert sources."""
         return self._watch.answers(rollout.gates.alerts)
 
+    def hear(self, book: Book, feed: Callable[[Book, HookEnded], None]) -> None:
+        """Feed what hooks came to, then forget it outside of the records. Raises redis errors."""
+        ended = self.hooks_ended(book)
+        for event in ended:
+            feed(book, event)
+        self.taken_up(book, ended)
+
     def hooks_ended(self, book: Book) -> list[HookEnded]:
         """Start the hooks that are wanted; returns those that have ended. Raises redis errors."""
         wanted = {}

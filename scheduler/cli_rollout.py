@@ -37,6 +37,9 @@ Approval = Annotated[
     bool | None,
     typer.Option(help="Every wave behind another waits for a person; else as the inventory says."),
 ]
+XenAfter = Annotated[
+    str | None, typer.Option(help="Xen's major.minor after the reboot, if it changes.")
+]
 Builds = Annotated[
     list[str] | None,
     typer.Option(help="Build id of a fixed hypervisor, beside what the advisories say."),
@@ -47,9 +50,7 @@ Builds = Annotated[
 def start(
     advisory: Annotated[list[str], typer.Argument(help="What it is for, such as XSA-469.")],
     fixed_build: Builds = None,
-    xen_after: Annotated[
-        str | None, typer.Option(help="Xen's major.minor after the reboot, if it changes.")
-    ] = None,
+    xen_after: XenAfter = None,
     without_host: Annotated[
         list[str] | None, typer.Option(help="Leave this host out; may be given again.")
     ] = None,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from agents.copies import Condition, condition
 from agents.guest_facts import state_obstacles
 from agents.look import leftovers
 from agents.wire import (
@@ -664,7 +665,7 @@ class Sim:
         )
 
     def _ticked(self, domain: Domain) -> Domain:
-        if domain.name in self.still:
+        if domain.name in self.still or condition(domain.state) is not Condition.RUNS:
             return domain
         ran_s = 1.0 + (self.now - START).total_seconds() / 10
         return domain.model_copy(update={"cpu_time_s": ran_s})

@@ -5,6 +5,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TEST_WORKERS ?= 2
 CHAOS_KILLS ?= 50
 CHAOS_SEED ?=
 
@@ -37,7 +38,7 @@ run: $(READY) ## roll an example fleet for an advisory, and watch (needs no Redi
 	$(BIN)/python -m scheduler.demo $(ARGS)
 
 test: $(READY) ## all tests that need nothing but what make setup installs
-	$(BIN)/python -m pytest -m "not browser" $(ARGS)
+	$(BIN)/python -m pytest -m "not browser" -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 test-browser: $(READY) ## the dashboard in a real browser, alert rules (chromium, promtool)
 	$(BIN)/python -m pytest -m browser $(ARGS)

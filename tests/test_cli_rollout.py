@@ -182,7 +182,9 @@ def test_the_status_of_a_rollout_shows_the_controllers_forecast(
     played: RedisFleet, redis_url: str
 ) -> None:
     played.begin()
-    played.round(played.controller())
+    controller = played.controller()
+    for _ in range(3):  # the first rounds are for hearing every host
+        played.round(controller)
     found = json.loads(xenroll(redis_url, "rollout", "status", "--json").stdout)
     assert found["outlook"]["p50_at"] <= found["outlook"]["p90_at"]
 
@@ -205,7 +207,7 @@ def test_a_wave_and_a_host_are_paused_resumed_aborted_and_approved(
     said(xenroll(redis_url, "rollout", "resume", "--wave", "1"), 1, "is not paused")
     said(xenroll(redis_url, "rollout", "approve", "--wave", "1"), 0, "wave 1 is approved")
     said(xenroll(redis_url, "rollout", "approve", "--wave", "7"), 8, "no wave 7")
-    said(xenroll(redis_url, "rollout", "approve"), 2, "--wave")
+    said(xenroll(redis_url, "rollout", "approve"), 1, "there is nothing to approve")
     said(xenroll(redis_url, "rollout", "abort", "--host", "h1"), 0, "host h1 aborted")
     said(xenroll(redis_url, "rollout", "resume", "--host", "h1"), 1, "cannot be taken back")
     played.run(played.controller())

@@ -12,7 +12,7 @@ from tests.lab_kit import lab_of, layout
 from tests.lab_stage import free_port
 from tests.lab_story import Cast, roll
 
-pytestmark = pytest.mark.timeout(3000)
+pytestmark = pytest.mark.timeout(1500)
 
 HOSTS = ("lab-1", "lab-2")
 GUESTS = {Guest("plain", 1): "lab-1", Guest("with-disk", 2, shared_disk=1): "lab-2"}

@@ -6,10 +6,12 @@ up to date instead of searched for.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from agents.wire import Kind
+from scheduler.rates import rate_mib_s
 from scheduler.rollout import (
     UNDER_WAY,
     Change,
@@ -45,6 +47,8 @@ class Book:
         self.retuning: set[str] = set()
         self._open_needs: dict[str, int] = {}
         self._dependents: dict[str, list[str]] = defaultdict(list)
+        self.open_at: dict[str, set[str]] = defaultdict(set)  # host -> steps not ended, or failed
+        self.rates_mib_s: list[float] = []  # of the moves that succeeded, the slowest first
         self._mends: dict[str, list[str]] = defaultdict(list)
         self._index(self.steps.values())
 
@@ -64,6 +68,7 @@ class Book:
     def _index(self, steps: Iterable[Step]) -> None:
         steps = list(steps)
         for step in steps:
+            self._measure(step)
             if step.parent is not None:
                 self._mends[step.parent].append(step.id)
             for need in step.needs:
@@ -73,8 +78,14 @@ class Book:
         for step in steps:
             self._place(step)
 
+    def _measure(self, step: Step) -> None:
+        rate = rate_mib_s(step)
+        if rate is not None:
+            insort(self.rates_mib_s, rate)
+
     def _follow(self, before: Step, after: Step) -> None:
         if after.state is StepState.DONE and before.state is not StepState.DONE:
+            self._measure(after)
             for name in self._dependents[after.id]:
                 self._open_needs[name] -= 1
                 self._place(self.steps[name])
@@ -88,6 +99,8 @@ class Book:
         _keep(self.unfinished, step.id, unfinished)
         _keep(self.retuning, step.id, unfinished and step.kind is Kind.RETUNE)
         _keep(self.failed, step.id, step.state is StepState.FAILED and step.parent is None)
+        for host in step.hosts:
+            _keep(self.open_at[host], step.id, step.id in self.unfinished or step.id in self.failed)
 
     def startable(self) -> list[Step]:
         """Waiting steps whose needs have all ended, the plan's earliest first."""

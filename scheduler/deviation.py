@@ -6,8 +6,6 @@ on; what it is a doubt about stops the rollout as before.
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from agents.wire import Kind, Report
 from scheduler.draft import Draft
 from scheduler.gate import Sight
@@ -25,11 +23,10 @@ def foreign_arrivals(draft: Draft, sight: Sight) -> str:
     closed = [h for h in draft.book.hosts.values() if _is_emptied(h)]
     if not closed or draft.rollout.state is not RolloutState.RUNNING:
         return ""
-    planned = _leaving(draft)
     for host in closed:
         report = sight.report(host.name)
         seen = {guest.name for guest in report.guests} if isinstance(report, Report) else set()
-        strangers = sorted(seen - planned[host.name])
+        strangers = sorted(seen - _leaving(draft, host.name)) if seen else []
         if strangers:
             names = ", ".join(strangers[:5])
             text = f"{names} appeared on {host.name}, which is closed: planned away"
@@ -42,17 +39,16 @@ def _is_emptied(host: HostRecord) -> bool:
     return host.state is HostState.DRAINING and host.closed and host.left_out is None
 
 
-def _leaving(draft: Draft) -> dict[str, set[str]]:
-    """Host -> guests that a step still to end takes off it, or that are just arriving."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for name in draft.book.unfinished | draft.book.failed:
-        step = draft.step(name)
-        if step.guest is None or step.kind is Kind.MEND:
-            continue
-        found[step.host].add(step.guest)
-        if step.destination is not None and step.id in draft.book.under_way:
-            found[step.destination].add(step.guest)
-    return found
+def _leaving(draft: Draft, host: str) -> set[str]:
+    """Guests that a step still to end takes off this host, or that are just arriving there."""
+    steps = [draft.step(name) for name in draft.book.open_at.get(host, ())]
+    return {
+        step.guest
+        for step in steps
+        if step.guest is not None
+        and step.kind is not Kind.MEND
+        and (step.host == host or step.id in draft.book.under_way)
+    }
 
 
 def overdue(draft: Draft, sight: Sight, limits: Limits) -> None:

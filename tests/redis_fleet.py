@@ -86,7 +86,7 @@ class RedisFleet:
                 "answers": int(look or 0),
                 "attempts": tuple(attempt for attempt in known if attempt),
             }
-            report = self.sim.report_of(host).model_copy(update=update)
+            report = self.sim.look(host).model_copy(update=update)
             reports[keys.report(host.name)] = report.model_dump_json()
         if reports:
             self.client.mset(reports)

@@ -77,10 +77,10 @@ def test_everything_that_happens_arrives_in_order(running: Served) -> None:
     before = len(logged(running))
     controller = running.played.controller()
     with following(running) as arrives:
-        for _ in range(10):
+        for _ in range(20):
             running.played.round(controller)
         expected = logged(running)[before:]
-        assert len(expected) > 5
+        assert len(expected) >= 5
         assert [next(arrives)["id"] for _ in expected] == expected
 
 

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import IO, cast
 
@@ -146,7 +147,8 @@ class HookRunner:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a hook and what it started, unless it has ended by itself meanwhile."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may end right now
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _tail(printed: IO[bytes]) -> str:

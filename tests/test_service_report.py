@@ -161,7 +161,7 @@ def test_the_command_prints_each_form(running: Served, redis_url: str) -> None:
     assert code == 0 and json.loads(text)["id"] == "xsa-1"
     code, _, said = say("--since", "whenever")
     assert (code, said.count("\n")) == (2, 1) and "expected 2h, 30m, 22:00 (UTC)" in said
-    assert say("nothing")[0] == 2
+    assert say("nothing")[0] == 8
 
 
 def test_since_when_is_understood_as_people_say_it() -> None:

@@ -132,6 +132,7 @@ case "$1 $2" in
   "list -v") cat {self.base}/list;;
   "list -l") cat {self.base}/configs;;
   "cpupool-list "*) cat {self.base}/pools;;
+  "vcpu-list "*|"sched-credit"*) exit 1;;
   *) {change or ":"};;
 esac""",
         )

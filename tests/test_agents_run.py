@@ -155,8 +155,8 @@ def test_trouble_is_logged_once_and_so_is_its_end(bench: Bench) -> None:
     bench.dom0.shows(domain())
     until(lambda: (r := bench.controller.report()) is not None and not r.trouble)
     until(lambda: bench.logged("trouble: all is well again") == 1, "the end of the trouble")
-    told = re.findall("trouble: .*expected the heading.*", bench.agent.log.read_text())
-    assert told and len(told) == len(set(told))
+    told = re.findall("xl [^:]*: .*expected the heading.*", bench.agent.log.read_text())
+    assert told and len(told) == len(set(told)), bench.agent.log.read_text()
 
 
 def test_when_all_data_is_lost_it_reports_everything_that_runs_again(bench: Bench) -> None:

@@ -97,10 +97,12 @@ def test_a_run_that_is_ended_by_ctrl_c_leaves_nothing_and_is_gone_on_with(
     assert code == 0, said
     assert "hosts on a fixed build  6        6" in said
     assert "35 of 36 guests running exactly once, 1 made to crash" in said
-    assert "did not answer the suspend request" in before + said  # the one that refuses
+    report = (state / "report.html").read_text()
+    # The one that refuses may have done so before the Ctrl-C.
+    assert "did not answer the suspend request" in before + said + report
     assert "crashed" in said
     assert "WRONG" not in said
-    assert "<svg" in (state / "report.html").read_text()
+    assert "<svg" in report
     assert left_over(state) == []
 
 

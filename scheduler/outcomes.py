@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from agents.settle import Mend, Outcome, Retry, Verdict
-from agents.wire import Attempt, AttemptState, Kind, RefusalCode
+from agents.wire import Attempt, AttemptState, Kind, RefusalCode, Wanted
 from scheduler import retuning
 from scheduler.budget import over_budget
 from scheduler.comeback import Comeback, come_back, fixed
@@ -105,7 +105,9 @@ def _unclear(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None
 def stop(draft: Draft, reason: str) -> None:
     """Doubt: nothing new starts until a person resumes."""
     if draft.rollout.state in (RolloutState.RUNNING, RolloutState.REPLANNING):
-        draft.put_rollout(RolloutState.STOPPED, hold=draft.held(reason, "xenroll"))
+        # The same write pauses the hosts: a person's next word is told from that, at any moment.
+        hold = draft.held(reason, "xenroll")
+        draft.put_rollout(RolloutState.STOPPED, hold=hold, wanted=Wanted.PAUSE)
         draft.say("stopped", reason)
 
 

@@ -29,8 +29,11 @@ end
 for _, line in ipairs(change.happenings) do
   redis.call('XADD', base .. ':events', 'MAXLEN', '~', '200000', '*', 'h', line)
 end
-if change.wanted then redis.call('HSET', change.wanted[1], 'wanted', change.wanted[2],
-  'by', 'xenroll', 'reason', change.wanted[3], 'at', change.wanted[4]) end
+-- A doubt pauses the hosts; what a person said meanwhile, a pause or an abort, is left as it is.
+if change.wanted and redis.call('HGET', change.wanted[1], 'wanted') == 'run' then
+  redis.call('HSET', change.wanted[1], 'wanted', change.wanted[2],
+    'by', 'xenroll', 'reason', change.wanted[3], 'at', change.wanted[4])
+end
 """
     + CLOSED_LUA
     + "return 'saved'"

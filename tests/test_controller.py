@@ -14,7 +14,7 @@ from agents.keys import keys, queue_name
 from agents.wire import Wanted
 from scheduler.control import Controller
 from scheduler.limits import Limits
-from scheduler.rollout import HostState, RolloutState, Step
+from scheduler.rollout import Change, HostState, Rollout, RolloutState, Step
 from scheduler.store import Conflict, NoRollout, Store, Taken
 from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
@@ -181,6 +181,44 @@ def test_a_doubt_pauses_the_hosts_in_the_same_write(redis_client: redis.Redis) -
             break
     assert played.store.control(played.head().id)["wanted"] == "pause"
     assert any("two copies" in line for line in played.log)
+
+
+def until_stopped(played: RedisFleet, controller: Controller) -> None:
+    for _ in range(200):
+        played.round(controller)
+        if played.head().state is RolloutState.STOPPED:
+            return
+    raise AssertionError("it was to stop")
+
+
+def test_a_resume_said_before_the_controllers_next_round_is_not_lost(
+    redis_client: redis.Redis,
+) -> None:
+    played = small(redis_client, faults={"g1": "twice"})
+    played.begin()
+    controller = played.controller()
+    until_stopped(played, controller)
+    played.want(Wanted.RUN)
+    controller.tick()
+    assert any("resumed: by on-call" in line for line in played.log)
+
+
+def test_an_abort_said_while_a_stop_is_being_written_stands(redis_client: redis.Redis) -> None:
+    played = small(redis_client, faults={"g1": "twice"})
+    played.begin()
+    controller = played.controller()
+    save = controller.parts.store.save
+
+    def while_it_stops(before: Rollout, change: Change, wanted: Wanted | None = None) -> Rollout:
+        if wanted is Wanted.PAUSE:
+            played.want(Wanted.ABORT)
+        return save(before, change, wanted)
+
+    controller.parts.store.save = while_it_stops  # type: ignore[method-assign]
+    until_stopped(played, controller)
+    assert played.store.control(played.head().id)["wanted"] == "abort"
+    controller.tick()
+    assert played.head().state is RolloutState.ABORTING
 
 
 def test_a_host_that_falls_silent_holds_its_steps_and_is_named(

@@ -6,6 +6,7 @@ ever has it; the page's script puts it into the form.
 
 from __future__ import annotations
 
+import hmac
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -37,6 +38,17 @@ def own_form(request: Request) -> None:
     """Raises Problem 403 where another site made the browser send this."""
     if other_site(request):
         raise Problem(403, "other_site", "this form was sent from another site")
+
+
+Csrf = Annotated[str, Form(max_length=200)]
+FormKey = Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{8,80}$")]
+"""Of one showing of a form: what is sent twice is done once."""
+
+
+def check_csrf(who: Caller, csrf: str) -> None:
+    """Raises Problem 403 where a form was made for another session."""
+    if not hmac.compare_digest(csrf.encode(), who.csrf.encode()):
+        raise Problem(403, "stale_form", "this form is of an older login: open the page again")
 
 
 @router.get("/login")

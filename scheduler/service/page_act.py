@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -11,9 +10,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from scheduler.service.access import Role
 from scheduler.service.api_rollouts import Id
 from scheduler.service.deeds import Action, want
-from scheduler.service.login import PageCaller, own_form
+from scheduler.service.login import Csrf, FormKey, PageCaller, check_csrf, own_form
 from scheduler.service.parts import Parts, check_role
-from scheduler.service.problem import Problem
 from scheduler.service.repeat import Once
 from scheduler.service.shapes import Reason
 
@@ -28,12 +26,11 @@ def act(
     parts: Parts,
     action: Annotated[Action, Form()],
     reason: Annotated[Reason, Form()],
-    csrf: Annotated[str, Form(max_length=200)],
-    key: Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{8,80}$")],
+    csrf: Csrf,
+    key: FormKey,
 ) -> Response:
     """Pause, resume or abort from a page, then show the rollout again."""
-    if not hmac.compare_digest(csrf.encode(), who.csrf.encode()):
-        raise Problem(403, "stale_form", "this form is of an older login: open the page again")
+    check_csrf(who, csrf)
     check_role(who, Role.ON_CALL)
 
     def do() -> JSONResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import time
 from enum import StrEnum
@@ -13,9 +12,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from scheduler.service.access import Role
 from scheduler.service.api_notify import TargetName, ask_test, outbox, send_again
-from scheduler.service.login import PageCaller, own_form
+from scheduler.service.login import Csrf, FormKey, PageCaller, check_csrf, own_form
 from scheduler.service.parts import Parts, Service, check_role
-from scheduler.service.problem import Problem
 from scheduler.service.render import page
 from scheduler.service.repeat import Once
 
@@ -66,12 +64,11 @@ def act(
     who: PageCaller,
     parts: Parts,
     wish: Annotated[Wish, Form()],
-    csrf: Annotated[str, Form(max_length=200)],
-    key: Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{8,80}$")],
+    csrf: Csrf,
+    key: FormKey,
 ) -> Response:
     """Send a test, or what was given up, then show the page again."""
-    if not hmac.compare_digest(csrf.encode(), who.csrf.encode()):
-        raise Problem(403, "stale_form", "this form is of an older login: open the page again")
+    check_csrf(who, csrf)
     check_role(who, Role.ON_CALL)
 
     def do() -> JSONResponse:

@@ -26,7 +26,7 @@ from tests.sim import NEW, START
 
 SECRET = Advisory(
     id="XSA-470",
-    title='Guests can read "everything" <at will>',
+    title='Guests can read “all” of "everything" <at will>',
     cves=("CVE-2026-99999",),
     fixed_builds=(NEW,),
     livepatches={"0" * 40: "xsa470-4.17.livepatch"},
@@ -195,8 +195,9 @@ def test_every_way_to_write_it_is_veiled() -> None:
         "CVE-2026-99999",
         "xsa470-4.17.livepatch",
         SECRET.title,
-        "Guests can read &#34;everything&#34; &lt;at will&gt;",
-        'Guests can read \\"everything\\" <at will>',
+        "Guests can read “all” of &#34;everything&#34; &lt;at will&gt;",
+        'Guests can read “all” of \\"everything\\" <at will>',
+        'Guests can read \\u201call\\u201d of \\"everything\\" <at will>',
     ):
         assert not REAL.search(veil(f"see {text}!")), text
     assert veil("XSA-1 and XSA-47") == "XSA-1 and XSA-47"

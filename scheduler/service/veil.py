@@ -48,7 +48,8 @@ def _forms(advisory: Advisory) -> set[str]:
     words |= {payload_name(file) for file in advisory.livepatches.values()}
     words |= {re.sub(r"[-_. ]", join, advisory.id) for join in ("", "-", "_", " ", "%20", "%2D")}
     words |= {advisory.title} if advisory.title else set()
-    escaped = {form(word) for word in words for form in (html.escape, _in_json, markdown)}
+    forms = (html.escape, _in_json, _in_ascii_json, markdown)
+    escaped = {form(word) for word in words for form in forms}
     jinja = {word.replace("&#x27;", "&#39;").replace("&quot;", "&#34;") for word in escaped}
     return words | escaped | jinja
 
@@ -59,6 +60,10 @@ def markdown(text: str) -> str:
 
 
 def _in_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _in_ascii_json(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 

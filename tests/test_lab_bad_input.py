@@ -12,6 +12,7 @@ import pytest
 from deploy.lab import machine, preflight
 from deploy.lab.cli import main
 from deploy.lab.errors import LabError
+from deploy.lab.images import Images
 from deploy.lab.layout import Layout
 from deploy.lab.qemu import Size
 from deploy.lab.tools import find
@@ -66,6 +67,30 @@ def test_a_port_that_somebody_has_is_named(layout: Layout) -> None:
         somebody.listen()
         with pytest.raises(LabError, match=rf"TCP port {host.ssh_port} .*XENROLL_LAB_PORT"):
             preflight.check_ports(layout, [host], with_hub=False)
+
+
+def test_half_an_image_is_named_with_the_way_to_have_it_built_again(tmp_path: Path) -> None:
+    names = ("xen", "vmlinux", "initramfs.gz", "disk.img", "client", "known_hosts")
+    whole = Images(*(tmp_path / name for name in names))
+    for name in names:
+        (tmp_path / name).write_text("built")
+    whole.check()
+    whole.disk.write_text("")
+    with pytest.raises(LabError, match=rf"disk.img is missing or empty; .* rm -r {tmp_path}"):
+        whole.check()
+    whole.disk.unlink()
+    with pytest.raises(LabError, match=r"disk.img is missing or empty"):
+        whole.check()
+
+
+def test_what_the_system_refuses_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XENROLL_LAB_DIR", "/dev/null/lab")
+    assert main(["down"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("lab: ") and "/dev/null/lab" in told
+    assert told.count("\n") == 1
 
 
 def host_with_console(layout: Layout, text: str) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lab import machine, preflight
+from deploy.lab import machine, preflight, processes
 from deploy.lab.cli import main
 from deploy.lab.errors import LabError
-from deploy.lab.images import Images
+from deploy.lab.images import Images, saved
 from deploy.lab.layout import Layout
 from deploy.lab.qemu import Size
 from deploy.lab.tools import find
@@ -91,6 +91,17 @@ def test_what_the_system_refuses_is_one_line_too(
     told = capsys.readouterr().err
     assert told.startswith("lab: ") and "/dev/null/lab" in told
     assert told.count("\n") == 1
+
+
+def test_records_of_a_machine_that_went_down_count_as_none(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    for text in ("", '{"pid": 1', "{}"):
+        record.write_text(text)
+        with pytest.raises(LabError, match="was not started yet"):
+            saved(record)
+    record.write_text('{"pid": 1')
+    assert processes.running(record) is None
+    assert not processes.end(record)
 
 
 def host_with_console(layout: Layout, text: str) -> None:

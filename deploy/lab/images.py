@@ -48,7 +48,7 @@ def saved(file: Path) -> Images:
     """The images that the running lab was started from; raises LabError where none was."""
     try:
         return Images(**{name: Path(path) for name, path in json.loads(file.read_text()).items()})
-    except FileNotFoundError as problem:
+    except (FileNotFoundError, ValueError, TypeError) as problem:
         raise LabError("the lab was not started yet; `lab up` does it") from problem
 
 

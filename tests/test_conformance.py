@@ -23,7 +23,7 @@ from tests.livepatch_play import FITS, FOREIGN, load_livepatch, play_livepatch
 from tests.standin_lab import Lab, children, ended, words_of
 
 CAPS = "pv hvm hap gnttab-v1 gnttab-v2"
-METADATA = "as in the recording"
+METADATA = "LIVEPATCH_RULEZ"
 
 
 class StandIn:

@@ -34,6 +34,9 @@ HELP = (
     "  replace <name>         apply <name> patch and revert all others.\n"
     "  unload <name>          unload name <name> patch.\n"
     "  load <file> [flags]    upload and apply <file> with name as the <file> name\n"
+    "    Supported flags:\n"
+    "      --nodeps           Disable inter-module buildid dependency check.\n"
+    "                         Check only against hypervisor buildid.\n"
 )
 EAGAIN, ENOENT, EEXIST, EINVAL = 11, 2, 17, 22
 TEXTS = {

@@ -79,8 +79,9 @@ def test_a_disk_that_cannot_be_mounted_is_told_from_the_console(
         made.xen, made.dom0_kernel, made.dom0_initramfs, empty, made.client_key, made.known_hosts
     )
     monkeypatch.setattr("deploy.lab.lab.images", lambda *_: damaged)
-    with pytest.raises(LabError, match="lab-1 did not boot") as told:
+    why = "lab-1 did not boot: the host's disk cannot be mounted\n"
+    with pytest.raises(LabError, match=why) as told:
         up(here, [here.host("lab-1")], say)
     say(str(told.value))
-    assert "the host's disk cannot be mounted" in str(told.value)
+    assert "mounting /dev/vda on /new failed" in str(told.value)
     assert nothing_runs(here)

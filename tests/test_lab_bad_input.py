@@ -121,6 +121,22 @@ def test_a_host_that_ends_while_it_boots_shows_the_end_of_its_console(layout: La
         machine.wait_ready([layout.host("lab-1")], print)
 
 
+def test_a_host_that_says_why_it_does_not_boot_is_quoted_in_the_line(layout: Layout) -> None:
+    text = (
+        "(XEN) booting\r\n\r\n\x1b[6nmount: no such disk\r\nLAB-FAILED no disk\r\n\r\n/ # \x1b[6n"
+    )
+    host_with_console(layout, text)
+    here = {"pid": os.getpid(), "started": processes.start_time(os.getpid())}
+    layout.host("lab-1").pid_file.write_text(json.dumps(here))
+    with pytest.raises(LabError) as told:
+        machine.wait_ready([layout.host("lab-1")], print)
+    assert str(told.value).splitlines() == [
+        "lab-1 did not boot: no disk",
+        "    (XEN) booting",
+        "    mount: no such disk",
+    ]
+
+
 def test_commands_on_a_lab_that_is_not_there_say_so(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ from deploy.lab.layout import (
     Layout,
 )
 from deploy.lab.remote import disconnect
-from deploy.lab.tools import Say, find, run, tail
+from deploy.lab.tools import Say, find, last, run, tail
 
 READY = "LAB-READY"
 FAILED = "LAB-FAILED"
@@ -145,8 +145,9 @@ def wait_ready(hosts: Sequence[Host], say: Say, *, boots_wanted: int = 1) -> Non
 def _check_boots(host: Host, waited_s: float) -> None:
     if not is_on(host):
         raise LabError(f"{host.name} ended while it booted", _why(host))
-    if FAILED.encode() in host.console.read_bytes():
-        raise LabError(f"{host.name} did not boot", tail(host.console))
+    before, failed, after = host.console.read_text(errors="replace").partition(FAILED)
+    if failed and "\n" in after:
+        raise LabError(f"{host.name} did not boot: {after.splitlines()[0].strip()}", last(before))
     if waited_s > BOOT_TIMEOUT_S:
         raise LabError(f"{host.name} is not ready after {BOOT_TIMEOUT_S:.0f} s", _why(host))
 

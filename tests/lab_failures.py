@@ -294,6 +294,7 @@ def test_a_pv_guest_is_refused_beforehand_where_the_hypervisor_cannot_track_its_
     one.note(f"xenroll rollout start ended with {code}: {text}")
     assert code == 3, text
     assert "shadow paging" in text and "nothing was started" in text
+    assert "--accept-blocked" in text
     one.alive_on(SOURCE)
 
 

@@ -122,10 +122,8 @@ def test_a_host_that_ends_while_it_boots_shows_the_end_of_its_console(layout: La
 
 
 def test_a_host_that_says_why_it_does_not_boot_is_quoted_in_the_line(layout: Layout) -> None:
-    text = (
-        "(XEN) booting\r\n\r\n\x1b[6nmount: no such disk\r\nLAB-FAILED no disk\r\n\r\n/ # \x1b[6n"
-    )
-    host_with_console(layout, text)
+    text = "(XEN) booting\n\n\x1b[6nmount: no such disk\nLAB-FAILED no disk\n\n/ # \x1b[6n"
+    host_with_console(layout, text.replace("\n", "\r\n"))
     here = {"pid": os.getpid(), "started": processes.start_time(os.getpid())}
     layout.host("lab-1").pid_file.write_text(json.dumps(here))
     with pytest.raises(LabError) as told:

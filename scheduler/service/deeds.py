@@ -23,6 +23,10 @@ from scheduler.service.shapes import Accepted, ChoiceCount, StartBody, Started
 from scheduler.store import Conflict, Taken
 
 SHOWN_PROBLEMS = 100
+BLOCKED = (
+    "nothing was started: some hosts are blocked; "
+    "accept_blocked (--accept-blocked) starts it for the rest"
+)
 
 
 class Action(StrEnum):
@@ -118,8 +122,7 @@ def start(parts: Service, request: Request, who: Caller, body: StartBody) -> Sta
     if body.dry_run:
         return _started(drawn, None, blocked)
     if blocked and not body.accept_blocked:
-        said = "nothing was started: some hosts are blocked; accept_blocked starts it for the rest"
-        raise conflict("blocked", said, _shown(blocked))
+        raise conflict("blocked", BLOCKED, _shown(blocked))
     parts.note(request, who, "start", ", ".join(body.advisories), body.reason)
     try:
         rollout = begin(parts.store, drawn, waits=body.wait, second_person=parts.two_people)

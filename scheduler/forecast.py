@@ -21,7 +21,8 @@ from scheduler.forecast_exposure import guest_hours_ahead, guest_hours_gone
 from scheduler.forecast_runs import Ceilings, Chance, Floats, Work, ends
 from scheduler.forecast_speeds import AFTERCARE, Speeds, planned_s, speeds
 from scheduler.frozen import Frozen
-from scheduler.rollout import ENDED, UNDER_WAY, HostState, Outlook, Rollout, RolloutState, StepState
+from scheduler.late_wave import never_safe
+from scheduler.rollout import ENDED, UNDER_WAY, Outlook, Rollout, RolloutState, StepState
 from scheduler.service.exposure import SAFE
 
 RUNS = 200
@@ -134,7 +135,7 @@ def forecast(book: Book, now: datetime, asked: Asked) -> Forecast:
         deadline=deadline,
         chance_in_time=None if left_s is None else float((last <= left_s).mean()),
         late_hosts=_late(book, now, safe, left_s),
-        never=tuple(sorted(h.name for h in book.hosts.values() if h.state is HostState.BLOCKED)),
+        never=never_safe(book),
         remedies=_remedies(works, limits, measured, asked, left_s) if asked.remedies else (),
         cone=_cone(book, now, safe, p90_s),
         guest_hours_so_far=guest_hours_gone(book, starts, now) if starts else None,

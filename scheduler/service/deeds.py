@@ -118,7 +118,7 @@ def _aborted_already(head: Rollout) -> Problem:
 def start(parts: Service, request: Request, who: Caller, body: StartBody) -> Started:
     """Look at every host, plan, and write the rollout down. Raises Problem 409 with names."""
     drawn = _draw(parts, body, who)
-    blocked = blocked_reasons(drawn.planned.plan, obstacles=drawn.obstacles)
+    blocked = blocked_reasons(drawn.planned.plan, drawn.at_rest.guests, drawn.obstacles)
     if body.dry_run:
         return _started(drawn, None, blocked)
     if blocked and not body.accept_blocked:

@@ -56,3 +56,6 @@ class AlertWatch:
             return Answer(at=self._now(), firing=firing(source, timeout_s))
         except NoAnswer as error:
             return Answer(at=self._now(), trouble=str(error))
+        except Exception as error:  # a thread that ended would never ask again; no answer holds
+            text = f"its answer cannot be read: {type(error).__name__}: {error}"
+            return Answer(at=self._now(), trouble=text[:300])

@@ -92,7 +92,10 @@ class HookRunner:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _work(self, key: HookKey, hook: Hook, document: bytes) -> None:
-        verdict = self._run(hook, document)
+        try:
+            verdict = self._run(hook, document)
+        except Exception as error:  # nobody sees what a thread raises: the host is held, and says
+            verdict = Verdict(None, f"{hook.argv[0]}: {type(error).__name__}: {error}")
         if not self._ending:
             self._unsaved[key] = verdict
             try:
@@ -119,11 +122,12 @@ class HookRunner:
             try:
                 process.wait(hook.timeout_s)
             except subprocess.TimeoutExpired:
+                said = f"\nended after {hook.timeout_s:g} s"
+            finally:
                 _end(process)
                 process.wait()
-                said = f"\nended after {hook.timeout_s:g} s"
-            with self._lock:
-                self._running.discard(process)
+                with self._lock:
+                    self._running.discard(process)
             code = None if said else process.returncode
             return Verdict(code, (_tail(printed) + said)[-TAIL_CHARS:])
 

@@ -125,7 +125,7 @@ def _last_line(run: HookRun) -> str:
 def _follow(draft: Draft, name: str, run: HookRun) -> None:
     by = f"hook {run.stage}"
     if run.state is HookState.FAILED:
-        code = "did not end in time" if run.exit_code is None else f"ended with {run.exit_code}"
+        code = "failed" if run.exit_code is None else f"ended with {run.exit_code}"
         reason = f"hook {run.stage} {code}{_last_line(run)}"
         draft.put_host(name, stopped=Hold(reason=reason, since=draft.now, by=by))
     elif run.stage is HookStage.AFTER_REBOOT:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from scheduler.alert_sources import NoAnswer, firing, silenced
 from scheduler.alert_watch import AlertWatch
-from scheduler.gates import AlertmanagerFilter, Alerts, PrometheusQuery
+from scheduler.gates import AlertmanagerFilter, Alerts, Answer, PrometheusQuery
 from tests.sim import START
 
 
@@ -224,6 +224,39 @@ def test_the_watch_asks_by_itself_and_tells_when_it_was_answered(monitor: Monito
     watch.close()
     assert answers["good"].firing and answers["good"].at == START
     assert not answers["bad"].firing and "cannot be asked" in answers["bad"].trouble
+
+
+def answered(watch: AlertWatch, alerts: Alerts) -> Answer:
+    """The newest answer of the only source, once there is one."""
+    end_s = time.monotonic() + 30
+    while not watch.answers(alerts) and time.monotonic() < end_s:
+        time.sleep(0.02)
+    return watch.answers(alerts)[alerts.sources[0].name]
+
+
+@pytest.mark.parametrize(
+    ("silences", "words"),
+    [
+        ([silence("active", matcher("a", "(", regex=True))], "error: missing )"),
+        (b"[" * 100_000, "RecursionError"),
+    ],
+)
+def test_an_answer_that_nobody_foresaw_is_no_answer_and_the_source_is_asked_again(
+    monitor: Monitor, silences: Any, words: str
+) -> None:
+    monitor.answers["/api/v1/query"] = (200, samples({"alertname": "HostDown", "a": "b"}))
+    monitor.answers["/api/v2/silences"] = (200, silences)
+    source = PrometheusQuery(name="xen", url=monitor.url, query="ALERTS", silences=monitor.url)
+    alerts = Alerts(prometheus=(source,), every_s=1, timeout_s=5)
+    watch = AlertWatch(lambda: START)
+    watch.want([alerts])
+    assert words in answered(watch, alerts).trouble
+    monitor.answers["/api/v2/silences"] = (200, [])
+    end_s = time.monotonic() + 30
+    while answered(watch, alerts).trouble and time.monotonic() < end_s:
+        time.sleep(0.02)
+    watch.close()
+    assert answered(watch, alerts).firing == ("HostDown",)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,6 +90,35 @@ def test_a_command_that_is_not_there_is_a_failure_in_words(
     runner.give(KEY, Hook(argv=(str(tmp_path / "none"),)), {})
     assert verdict(runner).exit_code is None
     assert "cannot be started: [Errno 2] No such file" in verdict(runner).tail
+
+
+def test_whatever_goes_wrong_in_a_hooks_thread_is_a_failure_in_words(
+    runner: HookRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = script(tmp_path / "hook", "exit 0")
+    with monkeypatch.context() as full:  # there is no room for what it is to read
+        full.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+        runner.give(KEY, hook, {})
+        seen = verdict(runner)
+    assert seen.exit_code is None
+    assert seen.tail.startswith(f"{hook.argv[0]}: FileNotFoundError: [Errno 2] No such file")
+
+
+def test_a_hook_that_nobody_can_wait_for_is_ended_and_is_a_failure(
+    runner: HookRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise RuntimeError("nobody waits")
+        return waited(process)
+
+    waited = subprocess.Popen.wait
+    monkeypatch.setattr(subprocess.Popen, "wait", wait)
+    hook = script(tmp_path / "hook", f"echo $$ > {tmp_path}/process; sleep 600")
+    runner.give(KEY, hook, {})
+    assert verdict(runner) == Verdict(None, f"{hook.argv[0]}: RuntimeError: nobody waits")
+    number = tmp_path / "process"
+    until(lambda: not number.exists() or not Path(f"/proc/{number.read_text().strip()}").exists())
 
 
 def test_only_the_end_of_a_long_output_is_kept(runner: HookRunner, tmp_path: Path) -> None:
@@ -243,3 +273,23 @@ def test_a_failed_hook_is_run_again_when_a_person_resumes_the_host(
     controller.outside.close()
     hosts = played.store.book(played.head().id).hosts.values()
     assert {one.state for one in hosts} == {HostState.FIXED}
+
+
+def test_a_hook_that_fails_in_its_thread_holds_its_host_and_says_why(
+    redis_client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = script(tmp_path / "hook", "exit 0")
+    played = begin(redis_client, before_drain=hook)
+    controller = played.controller()
+
+    def stopped() -> list[str]:
+        hosts = played.store.book(played.head().id).hosts.values()
+        return [host.stopped.reason for host in hosts if host.stopped]
+
+    with monkeypatch.context() as full:
+        full.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+        play(played, controller, stopped)
+    controller.outside.close()
+    words = f"hook before_drain failed: {hook.argv[0]}: FileNotFoundError"
+    assert all(reason.startswith(words) for reason in stopped())
+    assert not played.sim.started and played.head().state is RolloutState.RUNNING

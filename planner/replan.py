@@ -42,7 +42,8 @@ class Now:
 
     `away`: hosts that are rebooting, in the order in which they began; their guests are gone but
     for those that are shut down. `lost`: hosts that must not be touched (they do not report, or
-    somebody looks after them): nothing moves there or from there, and they count as blocked.
+    somebody looks after them): nothing moves there or from there but what is under way, for which
+    both ends keep its room until it has ended; and they count as blocked.
     """
 
     flights: Sequence[Flight] = ()
@@ -59,8 +60,9 @@ def replan(
     is where it runs. Its policy says what still applies: once the canary is back, `canary_hosts`
     is 0. Hosts keep their announced wave and order, guests their announced destination, wherever
     that is still valid; hosts and guests that are new come after them. No extra move is spent on
-    speed. Raises ValueError where `now` names something that the fleet does not have, a flight
-    touches a lost host, or a host that is away holds a guest to be moved.
+    speed. Raises ValueError where `now` names something that the fleet does not have, where a host
+    that is away holds a guest to be moved, or where guests are on their way and nothing is to be
+    rebooted: a plan has no wave for their moves then.
     """
     began_s = options.clock()
     arrays = arrays_of(fleet)
@@ -72,6 +74,8 @@ def replan(
     if stuck and not lost:
         others = (_repeated(arrays, now, announced), _searched(arrays, now, announced, stuck))
         grower = min((grower, *others), key=lambda one: len(_stuck(one)))
+    if now.flights and not grower.waves():
+        raise ValueError("guests are on their way, and no host is left that can be rebooted")
     known = dict.fromkeys(lost, "is not to be touched: it does not report, or is looked after")
     return plan_of(
         Candidate(grower), bounds_of(arrays), fleet_sha256, known, lambda: options.clock() - began_s
@@ -81,7 +85,9 @@ def replan(
 def _adopted(arrays: Arrays, now: Now, lost: Sequence[int]) -> Grower:
     grower = Grower(arrays, Recipe(extra=0), unlock)
     _leave_alone(grower, lost)
-    _adopt(grower, now, lost)
+    _adopt(grower, now)
+    for host in lost:  # whatever is on its way from there or to there
+        grower.state.leave_alone(host)
     return grower
 
 
@@ -164,7 +170,7 @@ def _leave_alone(grower: Grower, lost: Sequence[int]) -> None:
             hosts[grower.arrays.host_pool[host]].pop(host, None)
 
 
-def _adopt(grower: Grower, now: Now, lost: Sequence[int]) -> None:
+def _adopt(grower: Grower, now: Now) -> None:
     """Put what is under way at the beginning of the sequence."""
     arrays, state = grower.arrays, grower.state
     numbers = {guest.name: n for n, guest in enumerate(arrays.guests)}
@@ -172,9 +178,6 @@ def _adopt(grower: Grower, now: Now, lost: Sequence[int]) -> None:
         if flight.guest not in numbers:
             raise ValueError(f'no guest "{flight.guest}" in the fleet')
         guest, destination = numbers[flight.guest], _host(arrays, flight.destination)
-        source = state.guest_at[guest]
-        if source in lost or destination in lost:
-            raise ValueError(f'guest "{flight.guest}" is on its way from or to a lost host')
         # Serves no host of a wave: the first wave's steps wait for no gate.
         state.move(guest, destination, _NOBODY)
         grower.inbound.book(destination, arrays.guest_move_s[guest])

@@ -16,10 +16,11 @@ from agents.wire import Attempt, Kind, Wanted
 from scheduler import notice
 from scheduler.advisory import Advisory
 from scheduler.approval import hear
+from scheduler.aside import awaited, tend_silent
 from scheduler.book import Book
 from scheduler.bring_back import bring_back
 from scheduler.comeback import recover
-from scheduler.crashes import CrashEvent, take, tend_classes
+from scheduler.crashes import CrashEvent, replan_after_release, take
 from scheduler.deviation import foreign_arrivals, overdue
 from scheduler.draft import Draft
 from scheduler.foresee import foresee
@@ -28,8 +29,6 @@ from scheduler.handout import hand_out
 from scheduler.hooking import HookEnded, waits_for_hooks
 from scheduler.hooking import ended as hook_ended
 from scheduler.in_flight import must_end_first
-from scheduler.late_news import freed
-from scheduler.late_wave import how_it_ended, only_late_left
 from scheduler.leaving import leave
 from scheduler.limits import Limits
 from scheduler.livepatching import still_exposed, too_many_failed, watch
@@ -191,15 +190,15 @@ def _give_time(draft: Draft) -> None:
 def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     _after_mending(draft)
     _listen(draft, event.sight, limits)
+    tend_silent(draft, limits)
     recover(draft, event.sight)
     overdue(draft, event.sight, limits)
     if failing := too_many_failed(draft, limits):
         stop(draft, failing)
-    tend_classes(draft)
+    replan_after_release(draft)
     _replan_what_failed(draft, limits)
     _plan_rest(draft, foreign_arrivals(draft, event.sight), limits)
     _plan_rest(draft, watch(draft, event.sight), limits)
-    _plan_rest(draft, freed(draft, event.sight), limits)
     leave(draft)
     tend(draft, event.answers)
     bring_back(draft)
@@ -228,7 +227,7 @@ def _listen(draft: Draft, sight: Sight, limits: Limits) -> None:
     for name, host in draft.book.hosts.items():
         why = silent.get(name, "")
         if bool(why) != bool(host.silent):
-            draft.put_host(name, silent=why)
+            draft.put_host(name, silent=why, silent_since=draft.now if why else None)
             draft.say("silent" if why else "back", why or f"{name} reports again", host=name)
     allowed = max(1.0, limits.max_silent_hosts * len(draft.book.hosts))
     if len(silent) > allowed:
@@ -264,21 +263,23 @@ def _skip_what_waits(draft: Draft) -> None:
 
 def _finish(draft: Draft, sight: Sight, limits: Limits) -> None:
     """End the rollout when nothing is left of it."""
+    state = draft.rollout.state
     left = [n for n in draft.book.unfinished if draft.step(n).state is not StepState.SKIPPED]
     added = [s for s in draft.steps if s not in draft.book.steps]
     down = any(guest.down for guest in draft.book.guests.values())
     if left or added or down or waits_for_hooks(draft):
         return
-    state = draft.rollout.state
+    if state is RolloutState.RUNNING and awaited(draft):
+        return
     if state is RolloutState.ABORTING:
         _open_hosts(draft)
         draft.put_rollout(RolloutState.ABORTED, ended_at=draft.now)
         draft.say("aborted", "nothing runs any more; closed hosts are open again")
     elif state is RolloutState.RUNNING and (exposed := still_exposed(draft, sight)):
         _plan_rest(draft, exposed, limits)
-    elif state is RolloutState.RUNNING and not only_late_left(draft):
+    elif state is RolloutState.RUNNING:
         draft.put_rollout(RolloutState.DONE, ended_at=draft.now, hold=None)
-        draft.say("done", how_it_ended(draft))
+        draft.say("done", "every host is on a fixed build, or blocked with a reason")
 
 
 def _open_hosts(draft: Draft) -> None:

@@ -7,6 +7,9 @@ from datetime import datetime
 
 from scheduler.book import Book
 from scheduler.frozen import Frozen
+from scheduler.in_flight import frozen_moves
+from scheduler.outcomes import describe
+from scheduler.rollout import Step
 from scheduler.wave_holds import LIVE
 from scheduler.waves import Hold
 
@@ -51,6 +54,16 @@ def _waves(book: Book) -> Iterator[tuple[str, Hold]]:
 
 
 def _hosts(book: Book) -> Iterator[tuple[str, Hold]]:
+    frozen = {name: step for step in frozen_moves(book) for name in step.hosts}
     for name in sorted(book.hosts):
         host = book.hosts[name]
-        yield from ((f"host {name}", one) for one in (host.paused, host.stopped) if one)
+        found = [host.paused, host.stopped, None if host.left_out else host.aside]
+        if name in frozen and not host.aside:
+            since = frozen[name].held_since or frozen[name].ordered_at or book.rollout.created_at
+            found.append(_frozen(frozen[name], since))
+        yield from ((f"host {name}", one) for one in found if one)
+
+
+def _frozen(step: Step, since: datetime) -> Hold:
+    reason = f"until the other end is heard again, nobody can tell how this ends: {describe(step)}"
+    return Hold(reason=reason, since=since, by="xenroll")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +40,7 @@ class InFlight:
     moves: tuple[Step, ...] = ()
     reboots: tuple[Step, ...] = ()  # in the order in which they were ordered
     lost: frozenset[str] = frozenset()
+    frozen: tuple[str, ...] = ()  # both ends of moves with a host that was set aside
 
     def __bool__(self) -> bool:
         """Whether anything is under way."""
@@ -53,11 +55,28 @@ class InFlight:
 def in_flight(book: Book) -> InFlight:
     """What is under way, for a plan of the rest."""
     running = sorted(book.running(), key=lambda s: (s.ordered_at is None, s.ordered_at, s.id))
+    moves = tuple(step for step in running if step.kind is Kind.MOVE)
     return InFlight(
-        moves=tuple(step for step in running if step.kind is Kind.MOVE),
+        moves=moves,
+        frozen=tuple(sorted({name for step in frozen_moves(book) for name in step.hosts})),
         reboots=tuple(step for step in running if step.kind is Kind.REBOOT),
         lost=frozenset(host.name for host in book.hosts.values() if host.lost),
     )
+
+
+def frozen_moves(book: Book) -> list[Step]:
+    """Moves of which nobody can tell how they go, as a host that was set aside is at an end.
+
+    Room and places at both ends count as taken, so the other end is left as it is, too.
+    """
+    aside = _aside(book)
+    moves = (step for step in book.running() if step.kind is Kind.MOVE)
+    return [step for step in moves if not aside.isdisjoint(step.hosts)]
+
+
+def left_alone(book: Book) -> set[str]:
+    """Hosts that no new plan touches until the silent one is heard again."""
+    return _aside(book).union(*(step.hosts for step in frozen_moves(book)))
 
 
 def must_end_first(book: Book) -> bool:
@@ -67,21 +86,34 @@ def must_end_first(book: Book) -> bool:
     clear first. Everything else that is short (stops, starts, live patches) is waited for.
     """
     down = any(guest.down for guest in book.guests.values())
-    return down or not all(_keepable(step) for step in book.running())
+    aside = _aside(book)
+    return down or not all(_keepable(step, aside) for step in book.running())
 
 
-def _keepable(step: Step) -> bool:
-    if step.kind is Kind.RETUNE:  # of a move that is over: no plan knows of it
+def _aside(book: Book) -> set[str]:
+    return {host.name for host in book.hosts.values() if host.aside}
+
+
+def _keepable(step: Step, aside: Collection[str]) -> bool:
+    if _unplanned(step, aside):
         return True
     if step.kind not in (Kind.MOVE, Kind.REBOOT):
         return False
-    settling = step.state is StepState.SETTLING and step.held_since is None
+    unclear = step.held_since is not None and aside.isdisjoint(step.hosts)
+    settling = step.state is StepState.SETTLING and not unclear
     return settling or step.state in (StepState.ORDERED, StepState.RUNNING)
+
+
+def _unplanned(step: Step, aside: Collection[str]) -> bool:
+    """Whether it goes on beside any plan: no plan has such steps, and none waits for it."""
+    if step.kind is Kind.RETUNE:  # of a move that is over
+        return True
+    return step.kind is Kind.LIVEPATCH and step.host in aside
 
 
 def hosts_to_see(book: Book, flight: InFlight) -> tuple[str, ...]:
     """The hosts that a plan of the rest needs fresh looks of; it does without those left out."""
-    gone = flight.lost.union(flight.away)
+    gone = flight.lost.union(flight.away) | _aside(book)
     left_out = {host.name for host in book.hosts.values() if host.left_out}
     return tuple(name for name in sorted(book.hosts) if name not in gone | left_out)
 
@@ -96,10 +128,14 @@ def document_around(document: bytes, flight: InFlight, before: Mapping[str, Any]
     fleet = json.loads(document)
     known_hosts = {row["name"]: row for row in before.get("hosts", ())}
     known_guests = {row["name"]: row for row in before.get("guests", ())}
-    missing = [host for host in flight.away if host not in known_hosts]
+    away = {host: {"reboot": True} for host in flight.away}
+    away |= {host: {"reboot": False} for host in flight.frozen}  # not by this plan
+    known_hosts |= {row["name"]: row for row in fleet["hosts"]}
+    fleet["hosts"] = [row for row in fleet["hosts"] if row["name"] not in away]
+    missing = [host for host in away if host not in known_hosts]
     if missing:
-        raise FleetDoubt([f"{host} is rebooting, and nothing is known of it" for host in missing])
-    fleet["hosts"] += [known_hosts[host] | {"reboot": True} for host in flight.away]
+        raise FleetDoubt([f"{host} is away, and nothing is known of it" for host in missing])
+    fleet["hosts"] += [known_hosts[host] | known for host, known in away.items()]
     halves = {name for step in flight.moves for name in _half_names(step)}
     flying = {step.guest for step in flight.moves}
     seen = {row["name"]: row for row in fleet["guests"] if row["name"] in flying}
@@ -144,7 +180,9 @@ def kept_steps(plan: Plan, flight: InFlight) -> dict[str, str]:
 
 def still_under_way(draft: Draft, planned: Kept) -> bool:
     """Whether what a plan was made around is just what is under way now."""
-    return set(planned.kept.values()) == draft.book.under_way - draft.book.retuning
+    aside = _aside(draft.book)
+    known = {step.id for step in draft.book.running() if not _unplanned(step, aside)}
+    return set(planned.kept.values()) == known
 
 
 def keep(draft: Draft, planned: Kept, generation: int, waves_before: int = 0) -> None:

@@ -36,8 +36,10 @@ class Looks:
             self._asked[purpose] = {host: self._desk.ask(host, now_ms) for host in hosts}
             self._since_s[purpose] = self._clock.monotonic()
             return None
-        reports = {}
+        reports, wanted = {}, set(hosts)
         for host, number in self._asked[purpose].items():
+            if host not in wanted:
+                continue  # it was set aside meanwhile
             report = self._desk.answer(host, number)
             if report is None or isinstance(self._desk.report(host), str):
                 return None
@@ -47,6 +49,10 @@ class Looks:
     def newest(self, host: str) -> Report | str:
         """The host's newest report if it is fresh and whole, else why not."""
         return self._desk.report(host)
+
+    def last(self, host: str) -> Report | None:
+        """What the host showed last, however long ago."""
+        return self._desk.newest(host)
 
     def age_s(self, purpose: str) -> float:
         """Seconds since this look was asked for."""

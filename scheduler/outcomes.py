@@ -94,12 +94,18 @@ def _unclear(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None
         draft.put_step(step, held_since=since, reason=verdict.reason, outcome=outcome)
         draft.say(outcome, verdict.reason, step)
     limit_s = limits.reboot_limit_s if step.kind is Kind.REBOOT else limits.settle_limit_s
-    if draft.now - since <= timedelta(seconds=limit_s):
+    if draft.now - since <= timedelta(seconds=limit_s) or _waits_for_silent(draft, step):
         return
     if step.kind is Kind.RETUNE:
         _give_up(draft, draft.step(step.id), verdict.reason)
     else:
         stop(draft, f"{describe(step)}: nobody can tell how it ended: {verdict.reason}")
+
+
+def _waits_for_silent(draft: Draft, step: Step) -> bool:
+    """Whether an end of a move is silent: `scheduler.aside` sees to that, and the rest goes on."""
+    hosts = [draft.host(name) for name in step.hosts if name in draft.book.hosts]
+    return step.kind is Kind.MOVE and any(host.silent or host.aside for host in hosts)
 
 
 def stop(draft: Draft, reason: str) -> None:

@@ -14,7 +14,7 @@ from scheduler.inventory import Inventory
 from scheduler.limits import Limits
 from scheduler.looks import Clock, Looks
 from scheduler.planning import PlanBroken
-from scheduler.replanning import Announced, Fresh, plan_rest
+from scheduler.replanning import Announced, Fresh, Seen, plan_rest
 from scheduler.store import Store
 
 
@@ -39,7 +39,9 @@ class Replanner:
         purpose, hosts = f"plan {name}", hosts_to_see(book, in_flight(book))
         reports = self._seen(purpose, hosts)
         if isinstance(reports, str):
-            too_old = self.looks.age_s(purpose) > self.limits.settle_limit_s
+            # A host that is silent for so long is set aside (`scheduler.aside`): not waited for.
+            limit_s = self.limits.settle_limit_s + 2 * self.limits.stale_after_s
+            too_old = self.looks.age_s(purpose) > limit_s
             return self._doubt(book, reports) if too_old else None
         self.looks.done(purpose)
         try:
@@ -59,11 +61,18 @@ class Replanner:
             plan=self.store.plan_document(name, book.rollout.generation),
             fleet=self.store.fleet_document(name, book.rollout.generation),
         )
-        planned, document = plan_rest(book, reports, inventory, scope, now, announced, self.fresh)
+        seen = Seen(reports, self._unheard(book), inventory)
+        planned, document = plan_rest(book, seen, scope, now, announced, self.fresh)
         # Whoever dies after this line plans anew: the rollout's head still names the old plan.
         self.store.save_plan(name, book.rollout.generation + 1, planned, document)
         self._said.pop(name, None)
         return Replanned(now, planned)
+
+    def _unheard(self, book: Book) -> list[Report]:
+        """What hosts showed last that were set aside since."""
+        aside = [host.name for host in book.hosts.values() if host.aside and not host.left_out]
+        found = (self.looks.last(name) for name in aside)
+        return [report for report in found if report is not None]
 
     def _seen(self, purpose: str, hosts: tuple[str, ...]) -> list[Report] | str:
         """Fresh reports of all these hosts, or why they lack.

@@ -29,20 +29,26 @@ class Announced:
     fleet: bytes | None
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What is known of the fleet. `reports`: of all hosts that are neither away, lost nor aside."""
+
+    reports: Sequence[Report]
+    unheard: Sequence[Report]  # the last ones of hosts that were set aside
+    inventory: Inventory
+
+
 def plan_rest(
-    book: Book,
-    reports: Sequence[Report],
-    inventory: Inventory,
-    scope: Scope,
-    now: datetime,
-    announced: Announced,
-    fresh: Fresh,
+    book: Book, seen: Seen, scope: Scope, now: datetime, announced: Announced, fresh: Fresh
 ) -> tuple[Planned, bytes]:
     """A checked plan for the rest, around what is under way, and its fleet's document.
 
-    `reports` are of all hosts that are neither away nor lost. Raises FleetDoubt, PlanBroken.
+    Raises FleetDoubt, PlanBroken.
     """
     flight = in_flight(book)
+    reports, inventory = seen.reports, seen.inventory
+    if twice := _maybe_twice(seen, flight):
+        raise FleetDoubt(twice)
     made = _around(reports, inventory, scope, now, announced, flight)
     if flight:
         if made is None:
@@ -54,6 +60,19 @@ def plan_rest(
     anew = fresh(reports, inventory, scope, now)
     fewer = made is None or len(anew[0].plan.blocked) < len(made[0].plan.blocked)
     return anew if fewer or made is None else made
+
+
+def _maybe_twice(seen: Seen, flight: InFlight) -> list[str]:
+    """Guests that a host shows, and that one that is silent showed last: two copies, perhaps."""
+    flying = {step.guest for step in flight.moves}
+    here = {guest.name: report.host for report in seen.reports for guest in report.guests}
+    return [
+        f"guest {guest.name} is on {here[guest.name]}, and {report.host}, which is silent, "
+        f"showed it last"
+        for report in seen.unheard
+        for guest in report.guests
+        if guest.name in here and guest.name not in flying
+    ]
 
 
 def _around(
@@ -78,7 +97,7 @@ def _around(
     fleet = fleet_from(document)
     digest = hashlib.sha256(document).hexdigest()
     flights = [Flight(step.guest or "", step.destination or "") for step in flight.moves]
-    under_way = Now(flights=flights, away=flight.away)
+    under_way = Now(flights=flights, away=flight.away, lost=flight.frozen)
     options = PlanOptions(time_limit_s=PLANNING_TIME_S, clock=time.monotonic)
     try:
         plan = replan(fleet, digest, load_plan(announced.plan), under_way, options)

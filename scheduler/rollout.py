@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field
-
 from agents.notices import Notice
 from agents.wire import Kind, MendAction, Order, Tuning, Wanted
 from scheduler.advisory import Advisory
@@ -65,7 +63,6 @@ class Rollout(Frozen):
     outlook: Outlook | None = None
     notice_s: float = 0.0  # guests are told so long before they are moved or shut down; 0: never
     quarantined: tuple[str, ...] = ()  # classes of guests that are not moved any more
-    quarantines: dict[str, Hold] = Field(default_factory=dict)  # why, since when, by whom
     replan_for: str = ""  # why the rest is to be planned anew as soon as it runs
 
 
@@ -152,6 +149,8 @@ class HostRecord(Frozen):
     since: datetime | None = None
     reason: str = ""
     silent: str = ""  # why nothing can be based on its report
+    silent_since: datetime | None = None
+    aside: Hold | None = None  # silent for too long: planned around until it is heard again
     reboots: int = 0
     choice: Choice | None = None  # what is done about it, and why
     no_livepatch: str = ""  # why no live patch is tried on it any more

@@ -54,7 +54,7 @@ from scheduler.limits import Limits
 from scheduler.part_wants import untaken
 from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import PlanBroken, plan_fleet
-from scheduler.replanning import Announced, plan_rest
+from scheduler.replanning import Announced, Seen, plan_rest
 from scheduler.rollout import ENDED, Happening, RolloutState, StepState
 from scheduler.succession import waves_of
 from scheduler.verdicts import verdict_of
@@ -373,8 +373,12 @@ class Sim:
             return
         try:
             scope = scope_of(self.book, self.inventory)
-            fleet = (reports, self.inventory, scope, self.now, self.announced)
-            planned, document = plan_rest(self.book, *fleet, plan_fleet)
+            aside = [h.name for h in self.book.hosts.values() if h.aside and not h.left_out]
+            unheard = [self.report_of(self.hosts[name]) for name in aside]
+            seen = Seen(reports, unheard, self.inventory)
+            planned, document = plan_rest(
+                self.book, seen, scope, self.now, self.announced, plan_fleet
+            )
         except (FleetDoubt, PlanBroken) as doubt:
             if not self.book.under_way:
                 self.feed(Doubted(self.now, str(doubt)))

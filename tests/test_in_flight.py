@@ -83,5 +83,5 @@ def test_what_nobody_knows_is_a_doubt_that_names_it() -> None:
     with pytest.raises(FleetDoubt, match="nobody is on its way"):
         around(fleet(["a", "b"], []), unknown)
     away = InFlight(reboots=(step(Kind.REBOOT, "z"),))
-    with pytest.raises(FleetDoubt, match="z is rebooting"):
+    with pytest.raises(FleetDoubt, match="z is away, and nothing is known of it"):
         around(fleet(["a", "b"], []), away)

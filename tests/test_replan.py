@@ -163,7 +163,6 @@ def test_a_new_guest_and_a_new_host_are_planned_after_what_was_announced() -> No
         (Now(flights=[Flight("guest000000", "nowhere")]), 'no host "nowhere"'),
         (Now(away=["nowhere"]), 'no host "nowhere"'),
         (Now(away=["host00000"]), 'host "host00000" is away, and holds guests'),
-        (Now(flights=[Flight("guest000000", "host00001")], lost=["host00001"]), "lost host"),
     ],
 )
 def test_what_does_not_exist_or_contradicts_itself_is_refused_by_name(
@@ -174,6 +173,39 @@ def test_what_does_not_exist_or_contradicts_itself_is_refused_by_name(
 
     with pytest.raises(ValueError, match=message):
         replan(fleet, SHA, announced, now, OPTIONS)
+
+
+@pytest.mark.parametrize("end", ["source", "destination"])
+def test_a_guest_between_a_lost_host_and_another_keeps_its_step_and_nothing_joins_it(
+    end: str,
+) -> None:
+    policy = Policy(canary_hosts=0, gates=Gates.NONE)
+    hosts = [host(name, gib=64) for name in ("a", "b", "c", "d")]
+    guests = [guest("g", "a", gib=8), *(guest(f"o{n}", name) for n, name in enumerate("abcd"))]
+    fleet = Fleet(
+        taken_at="2026-11-22T00:00:00Z", policy=policy, hosts=tuple(hosts), guests=tuple(guests)
+    )
+    announced = plan_rollout(fleet, SHA, OPTIONS)
+    lost = "a" if end == "source" else "b"
+    now = Now(flights=[Flight("g", "b")], lost=[lost])
+
+    plan = replan(fleet, SHA, announced, now, OPTIONS)
+
+    assert problems(fleet, plan) == []
+    touched = [s for s in plan.steps if lost in (s.source, s.destination, s.host)]
+    assert [(s.guest, s.source, s.destination) for s in touched] == [("g", "a", "b")]
+    assert [blocked.host for blocked in plan.blocked] == [lost]
+
+
+def test_guests_on_their_way_with_nothing_left_to_reboot_make_no_plan() -> None:
+    policy = Policy(canary_hosts=0, gates=Gates.NONE)
+    hosts = (host("a"), host("b", reboot=False))
+    guests = (guest("g", "a"), guest("stays", "a", evacuation="hold"))
+    fleet = Fleet(taken_at="2026-11-22T00:00:00Z", policy=policy, hosts=hosts, guests=guests)
+    announced = plan_rollout(fleet, SHA, OPTIONS)
+
+    with pytest.raises(ValueError, match="no host is left that can be rebooted"):
+        replan(fleet, SHA, announced, Now(flights=[Flight("g", "b")]), OPTIONS)
 
 
 @pytest.mark.parametrize(("seed", "part"), [(476, 0.0), (476, 0.4), (476, 0.8)])

@@ -27,7 +27,7 @@ CRITICAL = ("stopped", "both", "unknown", "crashed")
 WARNING = (
     *("paused", "abort", "aborted", "blocked", "failed", "alarm", "silent"),
     *("refused", "stayed", "held", "mending", "late", "lost", "lacking", "exposed"),
-    *("arrival", "quarantined", "left_out", "put_off", "waits"),
+    *("arrival", "quarantined", "left_out", "aside"),
 )
 DEBUG = ("started", "moved", "draining", "moot", "opened", "notice", "loading", "retune")
 SEVERITIES = {

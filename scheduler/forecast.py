@@ -1,9 +1,10 @@
 """When a rollout will have ended, which hosts miss the deadline, and what would make it. Pure.
 
 What is left of the plan is played many times over with times drawn from what this rollout has
-shown so far (`forecast_speeds`, `forecast_runs`). Chance comes in as a seed: the same records give
-the same forecast. What cannot be known is left out: that a person pauses, that a gate between waves
-holds, that hosts have to be planned anew.
+shown so far (`forecast_speeds`, `forecast_runs`), with soak times, maintenance windows and notices
+(`forecast_gates`). Chance comes in as a seed: the same records give the same forecast. What waits
+for somebody is taken to go on at once, and told in `assuming`. What cannot be known is left out:
+that a person will pause, that an alert will fire, that hosts have to be planned anew.
 """
 
 from __future__ import annotations
@@ -17,20 +18,19 @@ import numpy as np
 
 from agents.wire import Kind
 from scheduler.book import Book
+from scheduler.forecast_assumed import assumed
 from scheduler.forecast_exposure import guest_hours_ahead, guest_hours_gone
 from scheduler.forecast_runs import Ceilings, Chance, Floats, Work, ends
-from scheduler.forecast_speeds import AFTERCARE, Speeds, planned_s, speeds
+from scheduler.forecast_speeds import Speeds, speeds
+from scheduler.forecast_works import SAFE_AFTER, ceilings, works_of
 from scheduler.frozen import Frozen
-from scheduler.late_wave import never_safe
-from scheduler.rollout import ENDED, UNDER_WAY, Outlook, Rollout, RolloutState, StepState
+from scheduler.outlook import Assumed
+from scheduler.rollout import HostState, Outlook, Rollout, RolloutState
 from scheduler.service.exposure import SAFE
 
 RUNS = 200
 REMEDY_RUNS = 100
 POINTS = 60
-SETTLING_S = 3.0
-"""What looking at the hosts takes after a step has ended."""
-SAFE_AFTER = (Kind.REBOOT, Kind.LIVEPATCH)
 MOST_WORTH_S = 1e9
 
 
@@ -70,6 +70,7 @@ class Forecast(Frozen):
     rollout: str
     made_at: datetime
     held: bool  # paused or stopped: told as if it went on at once
+    assuming: tuple[Assumed, ...] = ()  # what waits for somebody, taken to go on at once
     runs: int
     moves_left: int
     reboots_left: int
@@ -125,6 +126,7 @@ def forecast(book: Book, now: datetime, asked: Asked) -> Forecast:
         rollout=rollout.id,
         made_at=now,
         held=held,
+        assuming=assumed(book),
         runs=asked.runs,
         moves_left=sum(work.kind is Kind.MOVE for work in works),
         reboots_left=sum(work.kind is Kind.REBOOT for work in works),
@@ -135,7 +137,7 @@ def forecast(book: Book, now: datetime, asked: Asked) -> Forecast:
         deadline=deadline,
         chance_in_time=None if left_s is None else float((last <= left_s).mean()),
         late_hosts=_late(book, now, safe, left_s),
-        never=never_safe(book),
+        never=tuple(sorted(h.name for h in book.hosts.values() if h.state is HostState.BLOCKED)),
         remedies=_remedies(works, limits, measured, asked, left_s) if asked.remedies else (),
         cone=_cone(book, now, safe, p90_s),
         guest_hours_so_far=guest_hours_gone(book, starts, now) if starts else None,
@@ -157,45 +159,7 @@ def outlook(book: Book, now: datetime, asked: Asked) -> Outlook:
         p90_at=now + timedelta(seconds=p90_s),
         deadline=deadline,
         late_hosts=len(_late_names(safe_times(works, found), left_s)),
-    )
-
-
-def works_of(book: Book, now: datetime) -> list[Work]:
-    """What has not ended yet. Cleaning up is short, and not planned."""
-    if book.rollout.state in ENDED:
-        return []
-    left = {name for name in book.unfinished if book.steps[name].kind not in AFTERCARE}
-    return [_work(book, name, left, now) for name in sorted(left)]
-
-
-def _work(book: Book, name: str, left: set[str], now: datetime) -> Work:
-    step = book.steps[name]
-    ended = step.state in (StepState.SETTLING, StepState.MENDING)
-    ran_s = None
-    if step.state in UNDER_WAY:
-        ran_s = (now - step.ordered_at).total_seconds() if step.ordered_at and not ended else 0.0
-    waits_s = (step.not_before - now).total_seconds() if step.not_before else 0.0
-    return Work(
-        id=name,
-        kind=step.kind,
-        host=step.host,
-        destination=step.destination,
-        group=book.hosts[step.host].group if step.host in book.hosts else None,
-        needs=tuple(need for need in step.needs if need in left),
-        planned_start_s=step.planned_start_s,
-        planned_s=SETTLING_S if ended else max(0.0, planned_s(step)),
-        ran_s=ran_s,
-        not_before_s=max(0.0, waits_s),
-    )
-
-
-def ceilings(rollout: Rollout) -> Ceilings:
-    """The limits that the controller keeps to."""
-    return Ceilings(
-        moves_out=rollout.max_moves_out_per_host,
-        moves_in=rollout.max_moves_in_per_host,
-        away=max(1, rollout.max_hosts_away),
-        away_in_group=rollout.max_hosts_away_per_group,
+        assuming=assumed(book),
     )
 
 

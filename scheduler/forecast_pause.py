@@ -9,10 +9,13 @@ import numpy as np
 
 from agents.wire import Kind
 from scheduler.book import Book
-from scheduler.forecast import Asked, ceilings, deadline_of, finish, works_of
+from scheduler.forecast import Asked, deadline_of, finish
+from scheduler.forecast_assumed import assumed
 from scheduler.forecast_runs import ends
 from scheduler.forecast_speeds import speeds
+from scheduler.forecast_works import ceilings, works_of
 from scheduler.frozen import Frozen
+from scheduler.outlook import Assumed
 from scheduler.rollout import HostState
 
 
@@ -36,6 +39,7 @@ class PauseCost(Frozen):
     half_drained: tuple[HalfDrained, ...]
     closed: int  # hosts that take no new guests meanwhile
     down: tuple[str, ...]  # guests that are shut down, and wait for the end of the pause
+    assuming: tuple[Assumed, ...] = ()  # what else waits for somebody, taken to go on at once
 
 
 def pause_cost(book: Book, now: datetime, for_s: float, asked: Asked) -> PauseCost:
@@ -59,7 +63,12 @@ def pause_cost(book: Book, now: datetime, for_s: float, asked: Asked) -> PauseCo
         half_drained=half_drained(book),
         closed=sum(host.closed for host in book.hosts.values()),
         down=tuple(sorted(guest.name for guest in book.guests.values() if guest.down)),
+        assuming=tuple(one for one in assumed(book) if not _is_the_pause(one)),
     )
+
+
+def _is_the_pause(one: Assumed) -> bool:
+    return (one.what, one.waits_for) == ("rollout", "resume")
 
 
 def half_drained(book: Book) -> tuple[HalfDrained, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.wire import Kind
+from scheduler.forecast_gates import Begins, Holding, WaveAhead
 from scheduler.forecast_speeds import Speeds
 
 Floats = NDArray[np.float64]
@@ -37,6 +38,10 @@ class Work:
     planned_s: float
     ran_s: float | None = None  # None: it has not started
     not_before_s: float = 0.0
+    wave: WaveAhead | None = None  # None: its wave holds it by nothing that takes time
+    begins: Begins = Begins.NOTHING
+    notice_s: float = 0.0
+    told_after: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,9 @@ def ends(
 
     Needs that are not among `works` have ended.
     """
-    order = in_order(works)
+    order = _order(works, ceilings, speeds, from_s)
     lasts = _Lasting(speeds, chance)
-    slots = _Slots(order, ceilings, chance.runs)
+    slots, held = _Slots(order, ceilings, chance.runs), Holding(chance.runs, from_s)
     found: dict[str, Floats] = {}
     for work in order:
         if work.ran_s is not None:
@@ -79,7 +84,9 @@ def ends(
         for need in work.needs:
             if need in found:
                 np.maximum(ready, found[need], out=ready)
-        end = slots.free(work, ready) + lasts.whole(work)
+        start = held.until(work, slots.free(work, ready), found)
+        held.begin(work, start)
+        end = start + lasts.whole(work)
         slots.take(work, end)
         found[work.id] = end
     return found
@@ -87,28 +94,85 @@ def ends(
 
 def in_order(works: Sequence[Work]) -> list[Work]:
     """What runs first, then the others: each after its needs, else in the plan's order."""
-    running = [work for work in works if work.ran_s is not None]
-    waiting = {work.id: work for work in works if work.ran_s is None}
-    missing = {work.id: sum(n in waiting for n in work.needs) for work in waiting.values()}
-    dependents: dict[str, list[str]] = {}
-    for work in waiting.values():
-        for need in work.needs:
-            dependents.setdefault(need, []).append(work.id)
-    heap = [_rank(work) for work in waiting.values() if not missing[work.id]]
+    order = [work for work in works if work.ran_s is not None]
+    waiting = _Waiting(works)
+    heap = [_rank(work) for work in waiting.first()]
     heapify(heap)
-    order = running
     while heap:
         name = heappop(heap)[-1]
-        order.append(waiting[name])
-        for other in dependents.get(name, ()):
-            missing[other] -= 1
-            if not missing[other]:
-                heappush(heap, _rank(waiting[other]))
+        order.append(waiting.works[name])
+        for work in waiting.after(name):
+            heappush(heap, _rank(work))
     return order
 
 
-def _rank(work: Work) -> tuple[float, int, str, str]:
-    return (work.planned_start_s, len(work.id), work.id, work.id)
+def _order(works: Sequence[Work], ceilings: Ceilings, speeds: Speeds, from_s: float) -> list[Work]:
+    windows = any(work.wave and work.wave.times for work in works)
+    return _by_time(works, ceilings, speeds, from_s) if windows else in_order(works)
+
+
+def _by_time(
+    works: Sequence[Work], ceilings: Ceilings, speeds: Speeds, from_s: float
+) -> list[Work]:
+    """The order in which steps start if each takes as long as one in the middle.
+
+    A host that waits for a window stands behind what goes on meanwhile, whatever the plan's order:
+    else it would keep its places at other hosts until then.
+    """
+    order = [work for work in works if work.ran_s is not None]
+    slots, held = _Slots(works, ceilings, 1), Holding(1, from_s)
+    found = {work.id: np.array([max(0.0, _middle_s(work, speeds))]) for work in order}
+    for work in order:
+        slots.take(work, found[work.id])
+    waiting = _Waiting(works)
+    heap = [(max(from_s, work.not_before_s), *_rank(work)) for work in waiting.first()]
+    heapify(heap)
+    while heap:
+        at_s, planned_s, length, name = heappop(heap)
+        work = waiting.works[name]
+        start = held.until(work, slots.free(work, np.array([at_s])), found)
+        if start[0] > at_s:  # others may start before
+            heappush(heap, (float(start[0]), planned_s, length, name))
+            continue
+        held.begin(work, start)
+        found[name] = start + _middle_s(work, speeds)
+        slots.take(work, found[name])
+        order.append(work)
+        for other in waiting.after(name):
+            ready_s = max(float(found[need][0]) for need in other.needs if need in found)
+            heappush(heap, (max(ready_s, from_s, other.not_before_s), *_rank(other)))
+    return order
+
+
+def _middle_s(work: Work, speeds: Speeds) -> float:
+    return float(np.exp(speeds.of(work.kind).mean)) * work.planned_s - (work.ran_s or 0.0)
+
+
+class _Waiting:
+    """Steps that have not started, and which of them can when others have ended."""
+
+    def __init__(self, works: Iterable[Work]) -> None:
+        self.works = {work.id: work for work in works if work.ran_s is None}
+        self._missing = {w.id: sum(n in self.works for n in w.needs) for w in self.works.values()}
+        self._dependents: dict[str, list[str]] = {}
+        for work in self.works.values():
+            for need in work.needs:
+                self._dependents.setdefault(need, []).append(work.id)
+
+    def first(self) -> list[Work]:
+        """Those that wait for none of the others."""
+        return [work for work in self.works.values() if not self._missing[work.id]]
+
+    def after(self, name: str) -> Iterable[Work]:
+        """Those that waited for this one last."""
+        for other in self._dependents.get(name, ()):
+            self._missing[other] -= 1
+            if not self._missing[other]:
+                yield self.works[other]
+
+
+def _rank(work: Work) -> tuple[float, int, str]:
+    return (work.planned_start_s, len(work.id), work.id)
 
 
 class _Lasting:

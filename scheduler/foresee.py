@@ -31,9 +31,15 @@ def foresee(draft: Draft, seen: Outlook) -> None:
     ends = f"nine in ten runs of the forecast end by {seen.p90_at:%Y-%m-%d %H:%M} UTC"
     bound = f"the deadline, {seen.deadline:%Y-%m-%d %H:%M} UTC"
     if late and not was_late:
-        draft.say("late", f"{ends}, after {bound}: {seen.late_hosts} hosts are likely to miss it")
+        missed = f"{seen.late_hosts} hosts are likely to miss it"
+        draft.say("late", f"{ends}, after {bound}: {missed}{_assuming(seen)}")
     elif was_late and not late:
-        draft.say("in_time", f"{ends}, before {bound}")
+        draft.say("in_time", f"{ends}, before {bound}{_assuming(seen)}")
+
+
+def _assuming(seen: Outlook) -> str:
+    """A deadline that is at risk even so is told with what has to happen for that."""
+    return "".join(f"; {one.text}" for one in seen.assuming)
 
 
 class Foresight:

@@ -9,7 +9,7 @@ move.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agents.keys import keys
 from agents.notices import Notice
@@ -33,15 +33,15 @@ def may_start(draft: Draft, step: Step) -> bool:
     """Whether the notice of this step, where one is due, has been out for long enough."""
     if not draft.rollout.notice_s or step.kind not in TOLD:
         return True
-    guest = draft.guest(step.guest or "", step.host)
-    if guest.notice_at is None or not _counts(guest):
+    told_at = told_of(draft.guest(step.guest or "", step.host))
+    if told_at is None:
         return False
-    return draft.now - guest.notice_at >= timedelta(seconds=draft.rollout.notice_s)
+    return draft.now - told_at >= timedelta(seconds=draft.rollout.notice_s)
 
 
-def _counts(guest: GuestRecord) -> bool:
-    """Whether the newest notice is of what comes next, not of a move that is over."""
-    return guest.notice_at is not None and guest.notice_for == guest.moves + guest.restarts
+def told_of(guest: GuestRecord) -> datetime | None:
+    """When it was told what comes next; None: not yet, or only of a move that is over."""
+    return guest.notice_at if guest.notice_for == guest.moves + guest.restarts else None
 
 
 def give(draft: Draft) -> None:
@@ -57,7 +57,7 @@ def give(draft: Draft) -> None:
     soon_s = front_s + AHEAD * lead_s
     due = [s for s in waiting if s.id in draft.book.ready or s.planned_start_s <= soon_s]
     due = [step for step in due if not kept_back(draft, step)]
-    untold = [s for s in due if not _counts(draft.guest(s.guest or "", s.host))]
+    untold = [s for s in due if told_of(draft.guest(s.guest or "", s.host)) is None]
     untold.sort(key=lambda step: (step.planned_start_s, step.id))
     for step in untold[:MOST_AT_ONCE]:
         _tell(draft, step, max(lead_s, step.planned_start_s - front_s))

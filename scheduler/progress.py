@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.flight import Flight
+from scheduler.forecast_assumed import assumed
 from scheduler.holds import HeldView, holds, left_out
-from scheduler.late_wave import late_hosts
 from scheduler.rollout import (
     ENDED,
     GuestRecord,
@@ -53,21 +53,6 @@ class ClassAtRest(_View):
     guests: tuple[str, ...]
     hosts: tuple[str, ...]
     owners: tuple[str, ...]
-    hold: Hold | None = None  # why, since when and by whom
-    waiting: tuple[str, ...] = ()  # hosts of the late wave that carry some of them
-
-    @property
-    def words(self) -> str:
-        """The class, since when and why it rests, whom it concerns and which hosts wait for it."""
-        hold = self.hold
-        since = f" since {hold.since:%Y-%m-%d %H:%M} UTC by {hold.by}" if hold else ""
-        why = f" ({hold.reason})" if hold else ""
-        waiting = f"; hosts that wait: {', '.join(self.waiting)}" if self.waiting else ""
-        owners = ", ".join(self.owners) or "unknown"
-        return (
-            f"class {self.guest_class} is not moved{since}{why}: {len(self.guests)} guests on "
-            f"{', '.join(self.hosts) or 'no host'}; owners: {owners}{waiting}"
-        )
 
 
 class WaveView(_View):
@@ -81,7 +66,6 @@ class WaveView(_View):
     blocked: int
     moves: int
     moves_done: int
-    late: bool = False  # behind all others, until a person says more: see its holds
 
 
 class Progress(_View):
@@ -130,8 +114,8 @@ def progress(book: Book, now: datetime, flights: Mapping[str, Flight] | None = N
         left_out=left_out(book),
         generation=rollout.generation,
         elapsed_s=elapsed_s,
-        left_s=left_s(book, now),
-        outlook=None if rollout.state in ENDED else rollout.outlook,
+        left_s=_left_s(book, now),
+        outlook=_outlook(book),
         hosts=tuple(book.hosts[name] for name in sorted(book.hosts)),
         waves=waves(book),
         in_flight=tuple(_view(step, now, flights) for step in book.running()),
@@ -150,16 +134,28 @@ def progress(book: Book, now: datetime, flights: Mapping[str, Flight] | None = N
     )
 
 
+def _left_s(book: Book, now: datetime) -> float | None:
+    seen = book.rollout.outlook
+    if seen is not None and book.rollout.state not in ENDED and seen.fresh(now):
+        return seen.left_s(now)[0]
+    return left_s(book, now)
+
+
+def _outlook(book: Book) -> Outlook | None:
+    """The newest forecast, with what holds the rollout now: a pause may be younger than it."""
+    seen = book.rollout.outlook
+    if seen is None or book.rollout.state in ENDED:
+        return None
+    return seen.model_copy(update={"assuming": assumed(book)})
+
+
 def _at_rest(book: Book, name: str) -> ClassAtRest:
     guests = [guest for guest in _guests(book) if guest.quarantine == name]
-    hosts = {guest.host for guest in guests}
     return ClassAtRest(
         guest_class=name,
         guests=tuple(guest.name for guest in guests),
-        hosts=tuple(sorted(hosts)),
+        hosts=tuple(sorted({guest.host for guest in guests})),
         owners=tuple(sorted({guest.owner for guest in guests if guest.owner})),
-        hold=book.rollout.quarantines.get(name),
-        waiting=tuple(sorted(late_hosts(book) & hosts)),
     )
 
 
@@ -225,7 +221,6 @@ def _wave(book: Book, number: int, moves: int, moves_ended: int) -> WaveView:
         blocked=states[HostState.BLOCKED],
         moves=moves,
         moves_done=moves_ended,
-        late=number in book.waves and book.waves[number].late,
     )
 
 

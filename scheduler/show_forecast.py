@@ -34,8 +34,7 @@ def render(said: Forecast) -> RenderableType:
 
 def lines(said: Forecast) -> Iterable[str]:
     """What it comes to, a line for each thing."""
-    if said.held:
-        yield "the rollout is held; all times are as if it went on at once"
+    yield from (one.text for one in said.assuming)
     yield f"left: {said.moves_left} moves, {said.reboots_left} reboots"
     yield f"p50: {clock(said.p50_at)}, in {duration(said.p50_s)}"
     yield f"p90: {clock(said.p90_at)}, in {duration(said.p90_s)}"
@@ -45,7 +44,7 @@ def lines(said: Forecast) -> Iterable[str]:
         yield f"deadline: {clock(said.deadline)}: {share}{late}"
     if said.never:
         shown = ", ".join(said.never[:LISTED]) + (", …" if len(said.never) > LISTED else "")
-        yield f"blocked or put off, so never safe by this plan: {shown}"
+        yield f"blocked, so never safe by this plan: {shown}"
     if said.guest_hours_so_far is not None and said.guest_hours_to_come is not None:
         yield (
             f"guest-hours on exposed hosts: {said.guest_hours_so_far:.1f} so far, "

@@ -25,3 +25,4 @@ def lines(cost: PauseCost) -> Iterator[str]:
         yield plain(f"{len(cost.half_drained)} hosts stay closed half emptied: {names}")
     if cost.down:
         yield plain(f"shut down until it goes on: {', '.join(cost.down[:LISTED])}")
+    yield from (plain(one.text) for one in cost.assuming)

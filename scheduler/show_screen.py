@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.wire import Kind
+from scheduler.forecast_assumed import in_short
 from scheduler.progress import Progress, StepView, WaveView
 from scheduler.rollout import ENDED, Happening, HostRecord, HostState, Outlook, RolloutState
 from scheduler.text import plain
@@ -73,7 +74,9 @@ def headline(progress: Progress) -> Text:
 
 
 def _outlook(seen: Outlook) -> str:
+    short = in_short(seen.assuming)
     words = f"ends {seen.p50_at:%H:%M}, nine in ten by {seen.p90_at:%H:%M} UTC"
+    words += f" {short}" if short else ""
     if seen.deadline is None:
         return words
     return f"{words}, deadline {seen.deadline:%H:%M}" + (" AT RISK" if seen.late else "")
@@ -119,7 +122,10 @@ def screen(progress: Progress, happenings: Sequence[Happening], lines: int = 40)
     parts: list[RenderableType] = [headline(progress)]
     parts += [Text(line, "bold red") for line in held_lines(progress)[:HOLDS_SHOWN]]
     for rest in progress.quarantined:
-        parts.append(Text(plain(rest.words), "yellow"))
+        concerned = f"{len(rest.guests)} guests on {', '.join(rest.hosts) or 'no host'}"
+        owners = f"; owners: {', '.join(rest.owners)}" if rest.owners else ""
+        said = f"class {rest.guest_class} is not moved: {concerned}{owners}"
+        parts.append(Text(plain(said), "yellow"))
     parts += [_guests(progress), Text(), _bars(progress), Text(), _hosts(progress.hosts), Text()]
     rows = max(3, min(8, lines - len(progress.waves) - 20))
     parts.append(_flights(progress, rows))
@@ -134,8 +140,7 @@ def _bars(progress: Progress) -> Table:
     words = f"{progress.moves_done}/{progress.moves_planned} moves"
     _bar(table, "all", progress.hosts_fixed, progress.hosts_to_fix, words)
     for wave in progress.waves:
-        name = f"wave {wave.number}" + (" late" if wave.late else "")
-        _bar(table, name, wave.fixed, wave.hosts, _wave_line(wave))
+        _bar(table, f"wave {wave.number}", wave.fixed, wave.hosts, _wave_line(wave))
     return table
 
 

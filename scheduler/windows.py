@@ -62,18 +62,17 @@ class Windows(Frozen):
 
 def is_open(windows: Windows, now: datetime) -> bool:
     """Whether a window is open at this moment."""
-    return any(opens <= now < closes for opens, closes in _around(windows, now, 1))
+    return any(opens <= now < closes for opens, closes in spans(windows, now, 1))
 
 
 def next_opening(windows: Windows, now: datetime) -> datetime | None:
     """When the next window opens, in its own zone; None if none does within two weeks."""
-    later = [o for o, c in _around(windows, now, LOOK_AHEAD_DAYS) if o > now and c > o]
+    later = [o for o, c in spans(windows, now, LOOK_AHEAD_DAYS) if o > now and c > o]
     return min(later).astimezone(ZoneInfo(windows.zone)) if later else None
 
 
-def _around(
-    windows: Windows, now: datetime, days_ahead: int
-) -> Iterator[tuple[datetime, datetime]]:
+def spans(windows: Windows, now: datetime, days_ahead: int) -> Iterator[tuple[datetime, datetime]]:
+    """Every opening and closing in UTC, from those of yesterday on; in no order, some may touch."""
     zone = ZoneInfo(windows.zone)
     today = now.astimezone(zone).date()
     for number in range(-1, days_ahead + 1):

@@ -148,14 +148,11 @@ def never_twice(sightings: Sequence[Sighting]) -> None:
     assert list(running_twice(sightings)) == []
 
 
-def play(
-    stage: Stage, plays: list[Play], case: str, guest: Guest, act: Callable[[Play], None]
-) -> None:
+def play(stage: Stage, case: str, guest: Guest, act: Callable[[Play], None]) -> Play:
     """One case from its beginning to its end, watched from outside all the time."""
     scene = Scene(stage.lab, case, guest)
     one = Play(stage, scene)
     one.set_up()
-    plays.append(one)
     with Watch([stage.lab.remote(host) for host in HOSTS]) as watch:
         try:
             one.start()
@@ -164,3 +161,4 @@ def play(
         finally:
             sightings = watch.sightings()
     never_twice(sightings)
+    return one

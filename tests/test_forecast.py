@@ -11,10 +11,11 @@ import pytest
 from agents.wire import Kind
 from scheduler.advance import Foreseen
 from scheduler.advisory import Advisory
-from scheduler.forecast import Asked, ceilings, forecast, outlook, works_of
+from scheduler.forecast import Asked, forecast, outlook
 from scheduler.forecast_pause import pause_cost
 from scheduler.forecast_runs import Ceilings, Chance, Work, ends
 from scheduler.forecast_speeds import AS_PLANNED, EXACT, Speed, Speeds, speed
+from scheduler.forecast_works import ceilings, works_of
 from scheduler.rollout import RolloutState
 from tests.make import fleet, guest, host
 from tests.sim import Sim

@@ -10,14 +10,12 @@ import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from scheduler.book import Book
 from scheduler.progress import left_s
 from scheduler.rollout import ENDED, StepState
 
-TOO_OLD = timedelta(minutes=15)
-"""A controller makes a forecast about twice a minute: one of this age tells nothing any more."""
 PARTS = 10
 """What has ended is cut into so many parts; how much their paces differ gives the p90."""
 
@@ -65,9 +63,8 @@ def forecast(book: Book, now: datetime) -> tuple[float | None, float | None]:
     stretched by how much slower than the mean of all parts the slowest tenth of them was.
     """
     seen = book.rollout.outlook
-    if seen is not None and book.rollout.state not in ENDED and now - seen.made_at < TOO_OLD:
-        left = [max(0.0, (at - now).total_seconds()) for at in (seen.p50_at, seen.p90_at)]
-        return left[0], left[1]
+    if seen is not None and book.rollout.state not in ENDED and seen.fresh(now):
+        return seen.left_s(now)
     p50_s = left_s(book, now)
     if not p50_s:
         return p50_s, p50_s

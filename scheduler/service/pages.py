@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from scheduler.forecast_assumed import assumed, in_short
 from scheduler.progress import Progress
 from scheduler.rollout import ENDED, Rollout
 from scheduler.service import present
@@ -124,6 +125,7 @@ def _live_values(parts: Service, who: Caller, view: RolloutView) -> dict[str, An
         "view_at": view.at,
         "finish_at": _at(view, view.curve.left_p50_s),
         "finish_late_at": _at(view, view.curve.left_p90_s),
+        "provided": in_short(assumed(view.book)),
     }
 
 

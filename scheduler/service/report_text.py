@@ -97,7 +97,9 @@ def _ends(said: Report) -> str:
         return "nothing can be told yet"
     late = f", nine in ten by {said.ends_p90_at:{MINUTE}}" if said.ends_p90_at else ""
     missed = said.deadline and said.ends_p90_at and said.ends_p90_at > said.deadline
-    return f"{said.ends_p50_at:{MINUTE}}{late}{': the deadline is at risk' if missed else ''}"
+    given = f" ({said.provided})" if said.provided else ""
+    risk = ": the deadline is at risk" if missed else ""
+    return f"{said.ends_p50_at:{MINUTE}}{late}{given}{risk}"
 
 
 def shift(said: Report) -> list[tuple[str, str]]:
@@ -117,13 +119,12 @@ def sections(said: Report) -> list[Section]:
     """Under way, decided, next: what who takes over has to know; only what there is."""
     more = said.hosts_left - len(said.next_hosts)
     found: list[Section] = [
-        ("Classes of guests that are not moved", [one.words for one in said.quarantined]),
         ("Under way", [_step(one) for one in said.under_way]),
         ("Who decided what", [_line(one) for one in said.decisions]),
         ("What comes next", [_next(one) for one in said.next_hosts]),
     ]
     if said.next_hosts and more > 0 and len(said.next_hosts) == NEXT_HOSTS:
-        found[3][1].append(f"and {more} more hosts that are not fixed yet")
+        found[2][1].append(f"and {more} more hosts that are not fixed yet")
     return [(title, lines) for title, lines in found if lines]
 
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from agents.wire import Kind
 from scheduler.account import Account, account
 from scheduler.book import Book
-from scheduler.progress import ClassAtRest, StepView
+from scheduler.forecast_assumed import assumed, in_short
+from scheduler.progress import StepView
 from scheduler.rollout import ENDED, Happening, HostState, Step, StepState
 from scheduler.service import present
 from scheduler.service.pace import pace
@@ -73,7 +74,6 @@ class Report(Account):
     happened: Since
     lines: list[Happening]  # without those that are only counted, oldest first
     lines_left_out: int  # older ones, for which the event log is the place
-    quarantined: list[ClassAtRest]  # classes that are not moved, whose, and who waits for them
     under_way: list[StepView]
     held_now: list[Held]
     decisions: list[Happening]
@@ -81,6 +81,7 @@ class Report(Account):
     hosts_left: int
     ends_p50_at: datetime | None
     ends_p90_at: datetime | None
+    provided: str  # what these two assume, in short
     deadline: datetime | None
 
 
@@ -104,7 +105,6 @@ def report(
         happened=_since(book, start),
         lines=notable[-LISTED:],
         lines_left_out=max(0, len(notable) - LISTED),
-        quarantined=list(view.progress.quarantined),
         under_way=list(view.progress.in_flight),
         held_now=_held(view, fleet),
         decisions=[one for one in told if _decided(one)],
@@ -112,6 +112,7 @@ def report(
         hosts_left=sum(host.state in LEFT for host in book.hosts.values()),
         ends_p50_at=_after(now, view.curve.left_p50_s) if going else None,
         ends_p90_at=_after(now, view.curve.left_p90_s) if going else None,
+        provided=in_short(assumed(book)),
         deadline=datetime.fromtimestamp(deadline_s, now.tzinfo) if deadline_s else None,
     )
 

@@ -224,6 +224,7 @@ function drawChart(curve, said) {
   if (said.late_hosts.length) words += ", which " + said.late_hosts.length + " hosts are likely to miss";
   if (said.guest_hours_to_come !== null) words += "; guest-hours on exposed hosts: " +
     said.guest_hours_so_far.toFixed(0) + " so far, " + said.guest_hours_to_come.toFixed(0) + " to come";
+  for (const one of said.assuming) words += "; " + one.text;
   byId("burn-words").textContent = words + ".";
 }
 

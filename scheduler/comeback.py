@@ -23,6 +23,8 @@ from scheduler.rollout import HostRecord, HostState, RolloutState, Shown, Step, 
 
 OFFERED = ("bridge:", "storage:", "cpupool:")
 """What guests cannot do without, and what a boot can lose."""
+LACKING = "lacking"
+"""The outcome of a reboot after which the host is back, and not whole."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,22 @@ def judge(
     return Comeback(Outcome.DONE, _well(host, report), after=after)
 
 
+def ailing(step: Step, report: Report | None) -> Comeback | None:
+    """A host that is back, by its boot id, and of which its agent cannot read everything.
+
+    Without xenstored no `xl` works: nothing else can be told of the host until somebody starts it.
+    """
+    if step.kind is not Kind.REBOOT or report is None or not report.trouble:
+        return None
+    if not report.boot_id or report.boot_id == step.boot_id:
+        return None
+    dead = next((text for text in report.trouble if "xenstore" in text), "")
+    what = "its xenstored does not answer" if dead else "its agent cannot read it"
+    reason = f"{report.host} is back, and {what}: {' '.join((dead or report.trouble[0]).split())}"
+    lacking = ("xenstored",) if dead else ("what its agent cannot read",)
+    return Comeback(Outcome.UNKNOWN, reason, retry=Retry.LATER, lacking=lacking)
+
+
 def _exposed(advisory: Advisory, report: Report) -> bool:
     found = standing(advisory, report, whatever_it_carries=True)
     return found.exposure is Exposure.EXPOSED
@@ -121,7 +139,8 @@ def _well(host: HostRecord, report: Report) -> str:
 
 def come_back(draft: Draft, step: Step, verdict: Comeback, limits: Limits) -> str:
     """Follow a look at a host that came back and is not whole; returns a doubt, or nothing."""
-    draft.put_host(step.host, after=verdict.after)
+    if verdict.after != draft.host(step.host).after:
+        draft.put_host(step.host, after=verdict.after)
     aborting = draft.rollout.state is RolloutState.ABORTING
     if verdict.payloads and not aborting and step.mends < limits.max_mends:
         _load(draft, step, verdict)
@@ -132,7 +151,7 @@ def come_back(draft: Draft, step: Step, verdict: Comeback, limits: Limits) -> st
         reason += f": {_last_failure(draft, step)}" if step.mends else ": nothing new is loaded"
     since = step.held_since or draft.now
     if step.held_since is None or step.reason != reason:
-        step = draft.put_step(step, held_since=since, reason=reason, outcome="lacking")
+        step = draft.put_step(step, held_since=since, reason=reason, outcome=LACKING)
         draft.put_host(step.host, reason=reason)
         draft.say("lacking", reason, step)
     late = draft.now - since > timedelta(seconds=limits.comeback_limit_s)
@@ -142,7 +161,7 @@ def come_back(draft: Draft, step: Step, verdict: Comeback, limits: Limits) -> st
 def _load(draft: Draft, step: Step, verdict: Comeback) -> None:
     number = step.mends + 1
     reason = verdict.reason
-    draft.put_step(step, StepState.MENDING, mends=number, reason=reason, outcome="lacking")
+    draft.put_step(step, StepState.MENDING, mends=number, reason=reason, outcome=LACKING)
     draft.say("loading", reason, step)
     needs: tuple[str, ...] = ()
     for index, payload in enumerate(verdict.payloads, 1):

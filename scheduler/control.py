@@ -31,6 +31,7 @@ from scheduler.advance import (
 )
 from scheduler.advisory import Advisory
 from scheduler.book import Book
+from scheduler.comeback import ailing
 from scheduler.desk import Desk
 from scheduler.draft import Draft
 from scheduler.fleet_view import Scope
@@ -245,6 +246,10 @@ class Controller:
 
     def _complain(self, book: Book, step: Step) -> None:
         """Hosts that do not answer: say so, and let the time limit for doubt run."""
+        ill = ailing(step, self.desk.newest(step.host))
+        if ill and self.looks.age_s(step.id) > self.parts.limits.gate_backoff_s:
+            self._feed(book, Settled(self.parts.clock.now(), step.id, ill))
+            return
         silent = [why for why in map(self.desk.report, step.hosts) if isinstance(why, str)]
         if silent and self.looks.age_s(step.id) > self.parts.limits.stale_after_s:
             verdict = Verdict(Outcome.UNKNOWN, "; ".join(silent))

@@ -44,6 +44,7 @@ from scheduler.advance import (
 )
 from scheduler.advisory import Advisory, build_ids
 from scheduler.book import Book
+from scheduler.comeback import ailing
 from scheduler.control import scope_of
 from scheduler.fleet_view import FleetDoubt
 from scheduler.gates import Answer, GatePolicy, HookState
@@ -98,6 +99,7 @@ class SimHost:
     livepatches: tuple[str, ...] = ()
     microcode: str = "0x10"
     endings: list[DomainEnd] = field(default_factory=list)
+    trouble: tuple[str, ...] = ()  # what its agent cannot read
 
 
 class Sim:
@@ -198,11 +200,12 @@ class Sim:
     def report(self, host: str) -> Report | str:
         if host in self.mute or not self.hosts[host].up:
             return f"{host} has not reported for more than 30 s"
-        return self.report_of(self.hosts[host])
+        report = self.report_of(self.hosts[host])
+        return f"{host}: {report.trouble[0]}" if report.trouble else report
 
     def silent(self) -> Mapping[str, str]:
-        names = {*self.mute, *(h.name for h in self.hosts.values() if not h.up)}
-        return {name: f"{name} has not reported for more than 30 s" for name in sorted(names)}
+        found = [h.name for h in self.hosts.values() if h.trouble or not h.up]
+        return {name: str(self.report(name)) for name in sorted({*self.mute, *found})}
 
     def age_s(self, host: str) -> float:
         return self.ages_s.get(host, 0.0)
@@ -365,6 +368,8 @@ class Sim:
                 known = (head.advisories, self.keeps, self.book.mends_of(step_id))
                 verdict = verdict_of(step, order, attempt, seen, record, *known)
                 self.feed(Settled(self.now, step_id, verdict))
+            elif ill := ailing(step, self.hosts[step.host].report):
+                self.feed(Settled(self.now, step_id, ill))
 
     def _plan_again(self) -> None:
         found = [self.report(name) for name in hosts_to_see(self.book, in_flight(self.book))]
@@ -666,6 +671,7 @@ class Sim:
             guests=tuple(seen),
             leftovers=left,
             offers=host.offers,
+            trouble=host.trouble,
         )
 
     def _ticked(self, domain: Domain) -> Domain:

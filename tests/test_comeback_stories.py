@@ -11,7 +11,9 @@ import pytest
 from agents.wire import Kind, Wanted
 from planner.fleet import Fleet
 from scheduler.advisory import Advisory
+from scheduler.holds import holds
 from scheduler.limits import Limits
+from scheduler.notify.event import Severity, severity_of
 from scheduler.rollout import HostState, RolloutState, StepState
 from tests.make import fleet, guest, host
 from tests.sim import NEW, Sim
@@ -183,3 +185,62 @@ def test_no_step_starts_on_an_old_look_at_either_end() -> None:
     sim.ages_s = {}
     sim.run()
     assert sim.book.rollout.state is RolloutState.DONE
+
+
+DEAD = {"trouble": ("xl list -v: Domain-0 has no name: xenstored does not answer",)}
+SAID = "h0 is back, and its xenstored does not answer: xl list -v: Domain-0 has no name: xenstored"
+
+
+def back_without_xenstored(**sim: Any) -> Sim:
+    """h0 has just come back, and no xl works there."""
+    made = Sim(small_fleet(), comes_back={"h0": DEAD}, **sim)
+    while made.hosts["h0"].boot == 1:
+        made.run(1)
+    made.run(5)
+    return made
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_without_xenstored_it_is_said_at_once_and_goes_on_by_itself_when_that_is_back(
+    restarted: bool,
+) -> None:
+    sim = back_without_xenstored(restart_from_records=restarted)
+    (held,) = [one for one in holds(sim.book) if one.what == "host h0"]
+    assert held.reason.startswith(SAID) and held.by == "xenroll"
+    assert sim.now - held.since <= timedelta(seconds=5)
+    (told,) = [line for line in sim.happenings if line.kind == "lacking"]
+    assert told.text.startswith(SAID) and severity_of(told.kind) is Severity.WARNING
+    sim.run(200)
+    assert sim.book.rollout.state is RolloutState.RUNNING
+    assert not sim.hosts["h0"].domains, "no guest goes there meanwhile"
+    sim.shows("h0", trouble=())
+    sim.run()
+    assert str(sim.book.rollout.state) == "done"
+    assert {h.state for h in sim.book.hosts.values()} == {HostState.FIXED}
+    assert [line.kind for line in sim.happenings].count("lacking") == 1
+    assert holds(sim.book) == ()
+
+
+def test_xenstored_that_stays_dead_stops_the_rollout_at_the_limit() -> None:
+    sim = back_without_xenstored()
+    began = sim.now
+    sim.run(5000, step_s=5)
+    assert sim.book.rollout.state is RolloutState.STOPPED
+    assert sim.book.rollout.hold and sim.book.rollout.hold.reason.startswith(SAID)
+    assert sim.book.rollout.hold.since - began <= timedelta(seconds=620)
+    record = sim.book.hosts["h0"]
+    assert (record.state, record.lacking) == (HostState.BLOCKED, ("xenstored",))
+    sim.shows("h0", trouble=())
+    resumed(sim)
+    assert str(sim.book.rollout.state) == "done"
+    assert sim.book.hosts["h0"].state is HostState.FIXED and sim.hosts["h0"].boot == 2
+
+
+def test_whatever_else_the_agent_cannot_read_after_the_boot_is_said_too() -> None:
+    sim = Sim(small_fleet(), comes_back={"h0": {"trouble": ("xl info: did not end in 10 s",)}})
+    while sim.hosts["h0"].boot == 1:
+        sim.run(1)
+    sim.run(5)
+    (held,) = [one for one in holds(sim.book) if one.what == "host h0"]
+    words = "h0 is back, and its agent cannot read it: xl info: did not end in 10 s"
+    assert held.reason == words

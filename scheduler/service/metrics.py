@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from agents.wire import Kind
+from scheduler.comeback import LACKING
 from scheduler.rollout import ENDED, HostState, RolloutState
 from scheduler.service.metrics_machinery import machinery
 from scheduler.service.metrics_rollout import RolloutFigures, figures
@@ -173,6 +174,17 @@ def _times(views: Sequence[RolloutView]) -> Iterator[Metric]:
         ["rollout"],
         [([v.progress.id], len(v.progress.held)) for v in views],
     )
+    yield _gauge(
+        "xenroll_rollout_hosts_not_whole",
+        "Hosts that are back from their reboot, and lack something that guests need.",
+        ["rollout"],
+        [([v.progress.id], _not_whole(v)) for v in views],
+    )
+
+
+def _not_whole(view: RolloutView) -> float:
+    waited_for = sum(step.outcome == LACKING for step in view.book.running())
+    return float(waited_for + sum(bool(host.lacking) for host in view.book.hosts.values()))
 
 
 def _slow(views: Sequence[RolloutView]) -> Iterator[Metric]:

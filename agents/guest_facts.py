@@ -128,13 +128,19 @@ def cpu_levelled(config: Config) -> bool:
     return bool(config["b_info"].get("cpuid"))
 
 
+def kernel_path(config: Config) -> str:
+    """The file that it is booted from directly; empty where there is none."""
+    return str(config["b_info"].get("kernel") or _union(config).get("kernel") or "")
+
+
 def guest_class(config: Config) -> str:
-    """What it has in common with guests that behave alike: `pvh vmlinuz-6.1`."""
-    boot = config["b_info"]
-    union = _union(config)
-    kernel = boot.get("kernel") or union.get("kernel")
+    """What its configuration has in common with those of others that behave alike.
+
+    `pvh vmlinuz-6.1`, `pv pygrub`, `hvm`; `agents.kernels` adds what is known of the kernel.
+    """
+    boot, union = config["b_info"], _union(config)
     loader = boot.get("bootloader") or union.get("bootloader") or union.get("firmware")
-    booted_by = posixpath.basename(str(kernel or loader or ""))
+    booted_by = posixpath.basename(kernel_path(config) or str(loader or ""))
     return f"{guest_type(config)} {booted_by}".strip()
 
 

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agents import guest_facts, host_files, tuning_read, xl, xl_parse
+from agents import guest_facts, guest_words, host_files, tuning_read, xl, xl_parse
 from agents.command import CommandError, Failed, Missing, run
 from agents.copies import INCOMING, MIGRATEDAWAY, NO_NAME, Condition, base_name, condition
 from agents.cpu import Cpu, cpu
 from agents.cpu_level import levels
 from agents.host_files import FileError, GuestConfig
 from agents.journal import Journal, JournalError
+from agents.kernels import Kernels
 from agents.payloads import Payloads
 from agents.settings import Settings
 from agents.wire import (
@@ -71,6 +72,7 @@ class Looker:
         self.journal = Journal(settings.state)
         self.memory = Remembered()
         self.payloads = Payloads(settings)
+        self.kernels = Kernels(settings)
         self.tunings = tuning_read.Tunings()
         self.pools: tuple[float, tuple[str, ...]] = (float("-inf"), ())
 
@@ -179,20 +181,13 @@ class Looker:
             return False
         said = self._run(xl.list_configs(self.settings)) if guests else "[]"
         configs = xl_parse.parse_configs(said)
-        refusing = frozenset(d.domid for d in guests if self._cannot_suspend(d.domid))
+        ids = (d.domid for d in guests)
+        refusing = frozenset(d for d in ids if guest_words.cannot_suspend(self.settings, d))
+        self.kernels.refresh(guests, configs)
         # One that is just being made is left out: asked for again at the next look.
         whole = all(xl_parse.is_of(configs.get(d.domid), d.uuid) for d in guests)
         self.memory = Remembered(key if whole else frozenset(), clock_s, configs, refusing)
         return True
-
-    def _cannot_suspend(self, domid: int) -> bool:
-        """The guest's kernel says so; one that says nothing may still be able to."""
-        if not self.settings.xenstore_read:
-            return False
-        try:
-            return self._run(xl.feature_suspend(self.settings, domid)).strip() == "0"
-        except (Missing, Failed):  # no such program, or no such node: not known
-            return False
 
     def _is_stubdomain(self, domain: Domain, guests: list[Domain]) -> bool:
         """The device model of another guest here, which moves with it or not at all."""
@@ -219,7 +214,7 @@ class Looker:
             memory_mib=guest_facts.memory_mib(config, domain),
             overhead_mib=guest_facts.overhead_mib(config),
             needs=guest_facts.needs(config, self.settings),
-            guest_class=guest_facts.guest_class(config),
+            guest_class=self.kernels.class_of(domain.domid),
             state=domain.state,
             obstacles=self._obstacles(config, domain, info),
             tuning=self.tunings.by_domid.get(domain.domid),

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agents import gates, host_files, tuning, tuning_read, xl, xl_parse
-from agents.command import CommandError, Failed, Missing, run
+from agents import gates, guest_words, host_files, tuning, tuning_read, xl, xl_parse
+from agents.command import CommandError, run
 from agents.copies import MIGRATEDAWAY
 from agents.gates import GATES, Sight
 from agents.host_files import FileError
@@ -96,19 +96,8 @@ def _for_move(order: Order, sight: Sight, settings: Settings) -> Sight:
     said = run(xl.list_configs(settings, domain.domid), settings.xl_timeout_s)
     config = xl_parse.parse_configs(said.stdout).get(domain.domid)
     found, untold = tuning_read.tuning_of(settings, domain.domid, info)
-    refuses = _refuses(settings, domain.domid)
+    refuses = guest_words.cannot_suspend(settings, domain.domid)
     return replace(sight, config=config, refuses_suspend=refuses, tuning=found, untold=untold)
-
-
-def _refuses(settings: Settings, domid: int) -> bool:
-    """The guest's kernel says that it cannot suspend; one that says nothing may be able to."""
-    if not settings.xenstore_read:
-        return False
-    try:
-        said = run(xl.feature_suspend(settings, domid), settings.xl_timeout_s).stdout
-    except (Missing, Failed):  # no such program, or no such node: not known
-        return False
-    return said.strip() == "0"
 
 
 def _for_mend(order: Order, sight: Sight, settings: Settings) -> Sight:

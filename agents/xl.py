@@ -103,7 +103,6 @@ def livepatch_apply(settings: Settings, name: str) -> tuple[str, ...]:
     return (*settings.xen_livepatch, "apply", name)
 
 
-def feature_suspend(settings: Settings, domid: int) -> tuple[str, ...]:
-    """Whether a guest says that it can suspend: `1`, `0`, or nothing."""
-    path = f"/local/domain/{domid}/control/feature-suspend"
+def xenstore_node(settings: Settings, path: str) -> tuple[str, ...]:
+    """The value of one node."""
     return (*settings.xenstore_read, path)

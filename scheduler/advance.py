@@ -20,7 +20,7 @@ from scheduler.aside import awaited, tend_silent
 from scheduler.book import Book
 from scheduler.bring_back import bring_back
 from scheduler.comeback import recover
-from scheduler.crashes import CrashEvent, replan_after_release, take
+from scheduler.crashes import CrashEvent, take, tend_classes
 from scheduler.deviation import foreign_arrivals, overdue
 from scheduler.draft import Draft
 from scheduler.foresee import foresee
@@ -29,6 +29,8 @@ from scheduler.handout import hand_out
 from scheduler.hooking import HookEnded, waits_for_hooks
 from scheduler.hooking import ended as hook_ended
 from scheduler.in_flight import must_end_first
+from scheduler.late_news import freed
+from scheduler.late_wave import how_it_ended, only_late_left
 from scheduler.leaving import leave
 from scheduler.limits import Limits
 from scheduler.livepatching import still_exposed, too_many_failed, watch
@@ -195,10 +197,11 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     overdue(draft, event.sight, limits)
     if failing := too_many_failed(draft, limits):
         stop(draft, failing)
-    replan_after_release(draft)
+    tend_classes(draft)
     _replan_what_failed(draft, limits)
     _plan_rest(draft, foreign_arrivals(draft, event.sight), limits)
     _plan_rest(draft, watch(draft, event.sight), limits)
+    _plan_rest(draft, freed(draft, event.sight), limits)
     leave(draft)
     tend(draft, event.answers)
     bring_back(draft)
@@ -277,9 +280,9 @@ def _finish(draft: Draft, sight: Sight, limits: Limits) -> None:
         draft.say("aborted", "nothing runs any more; closed hosts are open again")
     elif state is RolloutState.RUNNING and (exposed := still_exposed(draft, sight)):
         _plan_rest(draft, exposed, limits)
-    elif state is RolloutState.RUNNING:
+    elif state is RolloutState.RUNNING and not only_late_left(draft):
         draft.put_rollout(RolloutState.DONE, ended_at=draft.now, hold=None)
-        draft.say("done", "every host is on a fixed build, or blocked with a reason")
+        draft.say("done", how_it_ended(draft))
 
 
 def _open_hosts(draft: Draft) -> None:

@@ -14,7 +14,7 @@ from scheduler.draft import Draft
 from scheduler.handout import fail
 from scheduler.limits import Limits
 from scheduler.outcomes import stop
-from scheduler.rollout import RolloutState, StepState
+from scheduler.rollout import Hold, RolloutState, StepState
 
 LEFT_ALONE = "is to be left alone (evacuation: hold)"
 """How a plan says of a guest that it blocks its host."""
@@ -47,6 +47,7 @@ class Quarantined:
     guest_class: str
     reason: str
     guests: tuple[Member, ...]
+    hold: Hold | None = None  # the same reason, with since when and by whom
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ def _ended(draft: Draft, event: GuestEnded, limits: Limits) -> None:
 def _quarantine(draft: Draft, event: Quarantined) -> None:
     name = event.guest_class
     if name not in draft.rollout.quarantined:
-        draft.put_rollout(quarantined=(*draft.rollout.quarantined, name))
+        hold = event.hold or Hold(reason=event.reason, since=draft.now, by="xenroll")
+        draft.put_rollout(
+            quarantined=(*draft.rollout.quarantined, name),
+            quarantines={**draft.rollout.quarantines, name: hold},
+        )
         draft.say("quarantined", f"class {name}: {event.reason}")
     for guest in event.guests:
         # As one that cannot be moved: shut down for the reboot where its owner agreed to that.
@@ -100,30 +105,42 @@ def _quarantine(draft: Draft, event: Quarantined) -> None:
             evacuation="give_up",
             reason=f"class {name} is quarantined",
         )
-    _fail_first_move(draft, {guest.name for guest in event.guests}, name)
+    fail_move_at_rest(draft)
 
 
-def _fail_first_move(draft: Draft, guests: set[str], name: str) -> None:
-    """One step that cannot be done is enough for the rest to be planned anew; nothing is killed."""
-    for step_id in sorted(draft.book.unfinished):
+def fail_move_at_rest(draft: Draft) -> None:
+    """No guest of a quarantined class is moved: not one that came back from a try either.
+
+    One step that cannot be done is enough for the rest to be planned anew; nothing is killed.
+    """
+    if not draft.rollout.quarantined:
+        return
+    known = draft.book.guests | draft.guests
+    at_rest = {one.name: one.quarantine for one in known.values() if one.quarantine}
+    for step_id in sorted(draft.book.unfinished) if at_rest else ():
         step = draft.step(step_id)
         waits = step.kind is Kind.MOVE and step.state is StepState.WAITING
-        if waits and step.guest in guests:
-            fail(draft, step, f"{step.guest}: class {name} is quarantined")
+        if waits and step.guest in at_rest:
+            fail(draft, step, f"{step.guest}: class {at_rest[step.guest]} is quarantined")
             return
 
 
 def _release(draft: Draft, event: Released) -> None:
-    left = tuple(name for name in draft.rollout.quarantined if name != event.guest_class)
-    draft.put_rollout(quarantined=left, replan_for=f"class {event.guest_class} was released")
+    rollout, name = draft.rollout, event.guest_class
+    draft.put_rollout(
+        quarantined=tuple(one for one in rollout.quarantined if one != name),
+        quarantines={one: hold for one, hold in rollout.quarantines.items() if one != name},
+        replan_for=f"class {name} was released",
+    )
     for guest in list(draft.book.guests.values()):
         if guest.quarantine == event.guest_class:
             draft.put_guest(guest.name, guest.host, evacuation=None, quarantine="", reason="")
     draft.say("released", f"class {event.guest_class} by {event.by}: {event.reason}")
 
 
-def replan_after_release(draft: Draft) -> None:
+def tend_classes(draft: Draft) -> None:
     """Guests that may be moved again unblock hosts: plan the rest anew as soon as it runs."""
+    fail_move_at_rest(draft)
     why = draft.rollout.replan_for
     if not why:
         return

@@ -24,8 +24,9 @@ from scheduler.forecast_runs import Ceilings, Chance, Floats, Work, ends
 from scheduler.forecast_speeds import Speeds, speeds
 from scheduler.forecast_works import SAFE_AFTER, ceilings, works_of
 from scheduler.frozen import Frozen
+from scheduler.late_wave import never_safe
 from scheduler.outlook import Assumed
-from scheduler.rollout import HostState, Outlook, Rollout, RolloutState
+from scheduler.rollout import Outlook, Rollout, RolloutState
 from scheduler.service.exposure import SAFE
 
 RUNS = 200
@@ -137,7 +138,7 @@ def forecast(book: Book, now: datetime, asked: Asked) -> Forecast:
         deadline=deadline,
         chance_in_time=None if left_s is None else float((last <= left_s).mean()),
         late_hosts=_late(book, now, safe, left_s),
-        never=tuple(sorted(h.name for h in book.hosts.values() if h.state is HostState.BLOCKED)),
+        never=never_safe(book),
         remedies=_remedies(works, limits, measured, asked, left_s) if asked.remedies else (),
         cone=_cone(book, now, safe, p90_s),
         guest_hours_so_far=guest_hours_gone(book, starts, now) if starts else None,

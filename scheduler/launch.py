@@ -20,10 +20,11 @@ from scheduler.desk import Desk
 from scheduler.fleet_view import FleetDoubt, Scope
 from scheduler.gates import GatePolicy, problems
 from scheduler.inventory import Inventory
+from scheduler.late_wave import put_off
 from scheduler.limits import Limits
 from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import plan_fleet
-from scheduler.quarantine import left_alone
+from scheduler.quarantine import AtRest, left_alone
 from scheduler.rollout import Change, Happening, Rollout
 from scheduler.store import Store
 from scheduler.succession import waves_of
@@ -63,6 +64,7 @@ class Draw:
     keeps: tuple[Advisory, ...] = ()
     obstacles: dict[str, str] = field(default_factory=dict)  # guest -> why it cannot be moved
     gates: GatePolicy = field(default_factory=GatePolicy)
+    at_rest: AtRest = field(default_factory=AtRest)  # guests that are not moved
 
 
 def obstacles_of(reports: Sequence[Report]) -> dict[str, str]:
@@ -117,8 +119,8 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
         policy = Policy.model_validate(policy.model_dump() | {"xen_after": wish.xen_after})
     now = datetime.now(UTC)
     livepatch = wish.livepatch if wish.livepatch is not None else inventory.livepatch == "first"
-    resting = left_alone(WatchStore(client, "launch").marks(), reports, inventory)
-    scope = Scope(wish.fixed_builds, policy, resting, wish.advisories, livepatch=livepatch)
+    at_rest = left_alone(WatchStore(client, "launch").marks(), reports, inventory)
+    scope = Scope(wish.fixed_builds, policy, at_rest.guests, wish.advisories, livepatch=livepatch)
     planned, document = plan_fleet(reports, inventory, scope, now)
     missing = without_payload(planned.choices, reports)
     if missing:
@@ -136,6 +138,7 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
         keeps,
         why,
         gates_of(wish, inventory),
+        at_rest,
     )
 
 
@@ -177,19 +180,30 @@ def begin(
         drawn.livepatch,
         drawn.gates,
     )
+    holds, guests = drawn.at_rest.holds, drawn.at_rest.guests
     rollout = new_rollout(request, drawn.planned)
+    rollout = rollout.model_copy(update={"quarantined": tuple(holds), "quarantines": holds})
     if waits or second_person:
         rollout = waiting(rollout, second_person)
-    started = Happening(at=drawn.at, kind="created", text=f"by {wish.by}: {wish.reason}")
+    plan = drawn.planned.plan
     change = Change(
         rollout=rollout,
         steps=all_steps(drawn.planned, rollout.generation, drawn.planned.fleet.policy.canary_hosts),
-        hosts=hosts_of(drawn.planned),
-        waves=waves_of(drawn.planned.plan, rollout.generation),
-        happenings=(started,),
+        hosts=hosts_of(drawn.planned, tried=guests),
+        guests=guests,
+        waves=waves_of(plan, rollout.generation, late=put_off(plan, guests)),
+        happenings=_first_words(drawn),
     )
     store.create(rollout, drawn.planned, drawn.document, change)
     return rollout
+
+
+def _first_words(drawn: Draw) -> tuple[Happening, ...]:
+    """Who began it, and which classes it does not move."""
+    wish, holds = drawn.wish, drawn.at_rest.holds
+    started = Happening(at=drawn.at, kind="created", text=f"by {wish.by}: {wish.reason}")
+    resting = (f"class {name}: {hold.reason}" for name, hold in holds.items())
+    return (started, *(Happening(at=drawn.at, kind="quarantined", text=one) for one in resting))
 
 
 def free_id(advisory: str, taken: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from scheduler.advisory import Advisory
 from scheduler.choice import Choice, Patching, Payload, Way, by_build, choose
 from scheduler.draft import Draft
 from scheduler.gate import Gate, Sight, hold
+from scheduler.late_wave import is_late
 from scheduler.limits import Limits
 from scheduler.rollout import HostRecord, HostState, Rollout, RolloutState, Step
 
@@ -177,6 +178,8 @@ def still_exposed(draft: Draft, sight: Sight) -> str:
         host = draft.host(name)
         report = sight.report(name)
         if host.state is HostState.BLOCKED or host.left_out or isinstance(report, str):
+            continue
+        if is_late(draft, name):
             continue
         choice = choice_now(rollout, host, report)
         if choice.in_scope:

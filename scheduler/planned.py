@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from scheduler.crashes import reworded
 from scheduler.draft import Draft
 from scheduler.gates import GatePolicy
 from scheduler.in_flight import keep, left_alone, still_under_way
+from scheduler.late_wave import put_off
 from scheduler.livepatching import patch_steps
 from scheduler.rollout import (
     GuestRecord,
@@ -26,7 +27,7 @@ from scheduler.rollout import (
     Step,
     StepState,
 )
-from scheduler.succession import succeed, waves_of
+from scheduler.succession import late_number, succeed, waves_of
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,16 @@ def hosts_of(
     """The fleet's hosts as records, each with its wave, or with why it is blocked."""
     waves = {name: wave.number + waves_before for wave in planned.plan.waves for name in wave.hosts}
     blocked = blocked_reasons(planned.plan, tried)
+    late = put_off(planned.plan, tried or {})
+    waves |= dict.fromkeys(late, late_number(planned.plan, waves_before))
     return {
         host.name: HostRecord(
             name=host.name,
             pool=host.pool,
             group=host.group,
             wave=waves.get(host.name),
-            state=_first_state(host.name, waves, blocked, planned.choices),
-            reason=blocked.get(host.name, ""),
+            state=_first_state(host.name, waves, blocked.keys() - late, planned.choices),
+            reason=late.get(host.name) or blocked.get(host.name, ""),
             choice=planned.choices.get(host.name),
             boot_id=_safe_boot(planned.choices.get(host.name)),
         )
@@ -116,7 +119,7 @@ def hosts_of(
 def _first_state(
     name: str,
     waves: Mapping[str, int],
-    blocked: Mapping[str, str],
+    blocked: Collection[str],
     choices: Mapping[str, Choice],
 ) -> HostState:
     if name in blocked:
@@ -197,8 +200,9 @@ def take_over(draft: Draft, planned: Planned) -> None:
     for step in all_steps(planned, generation, canaries, waves_before).values():
         draft.add_step(step)
     keep(draft, planned, generation, waves_before)
-    succeed(draft, waves_of(planned.plan, generation, waves_before))
     tried = draft.book.guests | draft.guests
+    late = put_off(planned.plan, tried)
+    succeed(draft, waves_of(planned.plan, generation, waves_before, late))
     alone = left_alone(draft.book)
     for name, record in hosts_of(planned, waves_before, tried).items():
         if name not in alone:
@@ -211,7 +215,8 @@ def take_over(draft: Draft, planned: Planned) -> None:
     draft.say(
         "replanned",
         f"{summary.moves} moves and {summary.hosts_rebooted} reboots are left, "
-        f"{summary.hosts_blocked} hosts blocked",
+        f"{summary.hosts_blocked - len(late)} hosts blocked"
+        + (f", {len(late)} hosts put off to the last wave" if late else ""),
     )
 
 
@@ -236,6 +241,10 @@ def _take_over_host(draft: Draft, name: str, record: HostRecord) -> None:
             draft.put_host(name, record.state, closed=False, choice=record.choice)
         return
     draft.put_host(name, choice=record.choice)
+    wave = draft.wave(record.wave) if record.wave is not None else None
+    if wave is not None and wave.late:
+        _put_off(draft, record)
+        return
     if record.state is HostState.BLOCKED:
         reason = reworded(draft, record.reason)
         draft.put_host(name, HostState.BLOCKED, closed=False, reason=reason, wave=record.wave)
@@ -244,3 +253,14 @@ def _take_over_host(draft: Draft, name: str, record: HostRecord) -> None:
     patched = record.choice is not None and record.choice.way is Way.LIVEPATCH
     state = HostState.DRAINING if before.closed and not patched else HostState.WAITING
     draft.put_host(name, state, reason="", wave=record.wave)
+
+
+def _put_off(draft: Draft, record: HostRecord) -> None:
+    """It waits in the late wave, open for guests: nobody knows for how long."""
+    was_there = draft.host(record.name).reason == record.reason
+    draft.put_host(
+        record.name, HostState.WAITING, closed=False, reason=record.reason, wave=record.wave
+    )
+    if not was_there:
+        text = f"{record.name} to wave {record.wave}, the last: {record.reason}"
+        draft.say("put_off", text, host=record.name)

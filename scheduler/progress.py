@@ -13,6 +13,7 @@ from scheduler.book import Book
 from scheduler.flight import Flight
 from scheduler.forecast_assumed import assumed
 from scheduler.holds import HeldView, holds, left_out
+from scheduler.late_wave import late_hosts
 from scheduler.rollout import (
     ENDED,
     GuestRecord,
@@ -53,6 +54,21 @@ class ClassAtRest(_View):
     guests: tuple[str, ...]
     hosts: tuple[str, ...]
     owners: tuple[str, ...]
+    hold: Hold | None = None  # why, since when and by whom
+    waiting: tuple[str, ...] = ()  # hosts of the late wave that carry some of them
+
+    @property
+    def words(self) -> str:
+        """The class, since when and why it rests, whom it concerns and which hosts wait for it."""
+        hold = self.hold
+        since = f" since {hold.since:%Y-%m-%d %H:%M} UTC by {hold.by}" if hold else ""
+        why = f" ({hold.reason})" if hold else ""
+        waiting = f"; hosts that wait: {', '.join(self.waiting)}" if self.waiting else ""
+        owners = ", ".join(self.owners) or "unknown"
+        return (
+            f"class {self.guest_class} is not moved{since}{why}: {len(self.guests)} guests on "
+            f"{', '.join(self.hosts) or 'no host'}; owners: {owners}{waiting}"
+        )
 
 
 class WaveView(_View):
@@ -66,6 +82,7 @@ class WaveView(_View):
     blocked: int
     moves: int
     moves_done: int
+    late: bool = False  # behind all others, until a person says more: see its holds
 
 
 class Progress(_View):
@@ -151,11 +168,14 @@ def _outlook(book: Book) -> Outlook | None:
 
 def _at_rest(book: Book, name: str) -> ClassAtRest:
     guests = [guest for guest in _guests(book) if guest.quarantine == name]
+    hosts = {guest.host for guest in guests}
     return ClassAtRest(
         guest_class=name,
         guests=tuple(guest.name for guest in guests),
-        hosts=tuple(sorted({guest.host for guest in guests})),
+        hosts=tuple(sorted(hosts)),
         owners=tuple(sorted({guest.owner for guest in guests if guest.owner})),
+        hold=book.rollout.quarantines.get(name),
+        waiting=tuple(sorted(late_hosts(book) & hosts)),
     )
 
 
@@ -221,6 +241,7 @@ def _wave(book: Book, number: int, moves: int, moves_ended: int) -> WaveView:
         blocked=states[HostState.BLOCKED],
         moves=moves,
         moves_done=moves_ended,
+        late=number in book.waves and book.waves[number].late,
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from agents.notices import Notice
 from agents.wire import Kind, MendAction, Order, Tuning, Wanted
 from scheduler.advisory import Advisory
@@ -63,6 +65,7 @@ class Rollout(Frozen):
     outlook: Outlook | None = None
     notice_s: float = 0.0  # guests are told so long before they are moved or shut down; 0: never
     quarantined: tuple[str, ...] = ()  # classes of guests that are not moved any more
+    quarantines: dict[str, Hold] = Field(default_factory=dict)  # why, since when, by whom
     replan_for: str = ""  # why the rest is to be planned anew as soon as it runs
 
 

@@ -44,7 +44,7 @@ def lines(said: Forecast) -> Iterable[str]:
         yield f"deadline: {clock(said.deadline)}: {share}{late}"
     if said.never:
         shown = ", ".join(said.never[:LISTED]) + (", …" if len(said.never) > LISTED else "")
-        yield f"blocked, so never safe by this plan: {shown}"
+        yield f"blocked or put off, so never safe by this plan: {shown}"
     if said.guest_hours_so_far is not None and said.guest_hours_to_come is not None:
         yield (
             f"guest-hours on exposed hosts: {said.guest_hours_so_far:.1f} so far, "

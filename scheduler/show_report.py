@@ -60,6 +60,7 @@ def _sections(progress: Progress, guests: Sequence[GuestRecord]) -> list[Rendera
         ("still shut down", list(progress.down)),
         ("microcode", _microcode(progress.hosts)),
         ("live-patched", _patched(progress.hosts)),
+        ("classes of guests that are not moved", [one.words for one in progress.quarantined]),
         ("hosts that are held", [f"{host.name}: {host.reason}" for host in blocked]),
         ("steps that are held", [f"{step.id}: {step.reason}" for step in progress.held]),
     ]

@@ -122,10 +122,7 @@ def screen(progress: Progress, happenings: Sequence[Happening], lines: int = 40)
     parts: list[RenderableType] = [headline(progress)]
     parts += [Text(line, "bold red") for line in held_lines(progress)[:HOLDS_SHOWN]]
     for rest in progress.quarantined:
-        concerned = f"{len(rest.guests)} guests on {', '.join(rest.hosts) or 'no host'}"
-        owners = f"; owners: {', '.join(rest.owners)}" if rest.owners else ""
-        said = f"class {rest.guest_class} is not moved: {concerned}{owners}"
-        parts.append(Text(plain(said), "yellow"))
+        parts.append(Text(plain(rest.words), "yellow"))
     parts += [_guests(progress), Text(), _bars(progress), Text(), _hosts(progress.hosts), Text()]
     rows = max(3, min(8, lines - len(progress.waves) - 20))
     parts.append(_flights(progress, rows))
@@ -140,7 +137,8 @@ def _bars(progress: Progress) -> Table:
     words = f"{progress.moves_done}/{progress.moves_planned} moves"
     _bar(table, "all", progress.hosts_fixed, progress.hosts_to_fix, words)
     for wave in progress.waves:
-        _bar(table, f"wave {wave.number}", wave.fixed, wave.hosts, _wave_line(wave))
+        name = f"wave {wave.number}" + (" late" if wave.late else "")
+        _bar(table, name, wave.fixed, wave.hosts, _wave_line(wave))
     return table
 
 

@@ -6,17 +6,24 @@ for hosts that its author did not mean.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from planner.plan import Plan
 from scheduler.draft import Draft
+from scheduler.late_wave import late_record
 from scheduler.waves import WaveRecord, WaveState
 
 LEFT = frozenset({WaveState.WAITING, WaveState.OPEN})
 
 
-def waves_of(plan: Plan, generation: int, waves_before: int = 0) -> dict[int, WaveRecord]:
-    """The plan's waves, numbered on from those before it; none is open yet."""
+def waves_of(
+    plan: Plan, generation: int, waves_before: int = 0, late: Collection[str] = ()
+) -> dict[int, WaveRecord]:
+    """The plan's waves, numbered on from those before it; none is open yet.
+
+    `late`: hosts that come in a wave behind all others (`scheduler.late_wave`).
+    """
     records: dict[int, WaveRecord] = {}
     behind: int | None = None
     for wave in plan.waves:
@@ -25,7 +32,15 @@ def waves_of(plan: Plan, generation: int, waves_before: int = 0) -> dict[int, Wa
             number=number, generation=generation, hosts=wave.hosts, gate=wave.gate, behind=behind
         )
         behind = number if wave.gate else behind
+    if late:
+        number = late_number(plan, waves_before)
+        records[number] = late_record(number, generation, late)
     return records
+
+
+def late_number(plan: Plan, waves_before: int) -> int:
+    """The number of the wave behind all waves of a plan."""
+    return waves_before + len(plan.waves) + 1
 
 
 def succeed(draft: Draft, waves: dict[int, WaveRecord]) -> None:

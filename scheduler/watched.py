@@ -31,6 +31,15 @@ FAULT = frozenset({Cause.CRASHED, Cause.UNKNOWN})
 """Counted against a move while it soaks: so soon after it, doubt speaks against the move."""
 
 
+def covers(marked: str, guest_class: str) -> bool:
+    """Whether what was decided of a class holds for a guest of this one.
+
+    Agents of before wrote a class without the two words of the kernel's release and architecture:
+    what was decided of such a class still holds for all guests that were in it.
+    """
+    return guest_class == marked or guest_class.rsplit(" ", 2)[0] == marked
+
+
 class ClassKey(Frozen):
     """A class of guests, and the builds that a move leads between (empty for what never moved)."""
 

@@ -11,7 +11,7 @@ from scheduler.crashes import CrashEvent, GuestEnded, Member, Quarantined, Relea
 from scheduler.inventory import GuestEntry
 from scheduler.rollout import ENDED, Step, StepState, attempt_id
 from scheduler.watch import Watch
-from scheduler.watched import UNKNOWN_CLASS, Cause, ClassKey, ClassMark, Ending, Trial
+from scheduler.watched import UNKNOWN_CLASS, Cause, ClassKey, ClassMark, Ending, Trial, covers
 
 MEMBERS_AT_ONCE = 500
 """Guests of a quarantined class that are noted in one write."""
@@ -98,7 +98,8 @@ def news(
         if mark.quarantine is not None:
             members = tuple(_members(book, mark.guest_class, watch, entries))[:MEMBERS_AT_ONCE]
             if members:
-                yield Quarantined(now, mark.guest_class, mark.quarantine.reason, members)
+                hold = mark.quarantine
+                yield Quarantined(now, mark.guest_class, hold.reason, members, hold)
 
 
 def _members(
@@ -107,7 +108,7 @@ def _members(
     """Guests of the class on this rollout's hosts that it does not leave alone yet."""
     for uuid, life in watch.lives.items():
         host = watch.where[uuid]
-        if life.guest_class != guest_class or host not in book.hosts:
+        if not covers(guest_class, life.guest_class) or host not in book.hosts:
             continue
         record = book.guests.get(life.name)
         if record is None or record.evacuation is None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from scheduler.draft import Draft
 from scheduler.gates import Alerts, Answer, HookStage
 from scheduler.hooking import passed, preflights_left
+from scheduler.late_wave import late_holds
 from scheduler.rollout import HostState
 from scheduler.waves import Hold, WaveRecord, WaveState
 from scheduler.windows import Windows, is_open, next_opening
@@ -47,6 +48,8 @@ def ahead(draft: Draft, wave: WaveRecord) -> list[WaveRecord]:
 
 def wave_holds(draft: Draft, wave: WaveRecord, answers: Answers) -> list[Hold]:
     """Everything that keeps a wave from opening now."""
+    if wave.late:
+        return late_holds(draft, wave)
     gates = draft.rollout.gates
     reasons = [*_waves_before(draft, wave), *_word_missing(draft, wave)]
     if gates.hooks.preflight and (left := preflights_left(draft, wave.hosts)):

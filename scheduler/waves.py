@@ -48,6 +48,7 @@ class WaveRecord(Frozen):
     generation: int = 1
     hosts: tuple[str, ...] = ()
     gate: bool = False  # later waves wait until all its hosts are back
+    late: bool = False  # of hosts with guests of quarantined classes (`scheduler.late_wave`)
     behind: int | None = None  # this wave, and those before it, have to be back first
     state: WaveState = WaveState.WAITING
     holds: tuple[Hold, ...] = ()

@@ -25,7 +25,7 @@ class WishRefused(Exception):
     """What was asked for makes no sense now; `code` is one word for it.
 
     `no_wave`, `no_host`: the rollout has none of that name. `ended`, `aborting`, `aborted`,
-    `already`, `not_paused`, `superseded`, `fixed`: the state that is in the way.
+    `already`, `not_paused`, `superseded`, `fixed`, `late`: the state that is in the way.
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -127,6 +127,9 @@ def approve(store: Store, rollout_id: str, wave: int, by: str, reason: str, at: 
     record = wave_of(book, wave)
     if record.state is WaveState.OPEN:
         raise WishRefused("already", f"wave {wave} is open already")
+    if record.late:
+        held = "; ".join(hold.reason for hold in record.holds)
+        raise WishRefused("late", f"wave {wave} cannot be approved: {held}")
     if record.approval:
         raise WishRefused("already", f"wave {wave} was approved by {record.approval.by} already")
     store.approve(rollout_id, wave, Hold(reason=reason, since=at, by=by).model_dump_json())

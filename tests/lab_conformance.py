@@ -6,7 +6,6 @@ stand-in is compared with the same recordings by `make test`.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,7 @@ import pytest
 
 from deploy.lab import guests, moves
 from deploy.lab.guests import Guest
-from deploy.lab.lab import Lab, opened, up
-from deploy.lab.layout import layout_from
-from deploy.lab.machine import is_on
-from deploy.lab.qemu import Size
+from deploy.lab.lab import Lab
 from deploy.lab.scene import HELPER, RECEIVER, Scene
 from tests.conformance import (
     DESTINATION,
@@ -31,7 +27,7 @@ from tests.conformance import (
     play,
     save,
 )
-from tests.lab_kit import say
+from tests.lab_kit import as_after_a_boot, pair_of_two_cpus, say
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -78,34 +74,17 @@ class RealXen:
         rows = self.lab.remote(host).check("xl list | tail -n +3").splitlines()
         return {row.split()[0]: row.split()[4] for row in rows}
 
-    def clear(self) -> None:
-        """Both hosts as after a boot; in a lab, and only there, by destroying."""
-        for host in (SOURCE, DESTINATION):
-            remote = self.lab.remote(host)
-            for domid in remote.check("xl list | awk 'NR > 2 { print $2 }'").split():
-                remote.check(f"xl destroy {domid}")
-            remote.run("xl cpupool-destroy slow && xl cpupool-cpu-add Pool-0 1")
-
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    here = layout_from(os.environ)
-    hosts = [here.host(name) for name in (SOURCE, DESTINATION)]
-    if all(is_on(host) for host in hosts) and os.environ.get("XENROLL_LAB_KEEP"):
-        yield opened(here, say)
-        return
-    assert not any(is_on(host) for host in here.hosts), "the lab is in use; `lab down` ends it"
-    made = up(here, hosts, say, size=Size(cpus=2))
-    try:
+    with pair_of_two_cpus((SOURCE, DESTINATION)) as made:
         yield made
-    finally:
-        made.down()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_real_xen_does_as_recorded(lab: Lab, scenario: Scenario, tmp_path: Path) -> None:
     driver = RealXen(lab, scenario)
-    driver.clear()
+    as_after_a_boot(lab, (SOURCE, DESTINATION))
     told = play(scenario, driver)
     first = not (RECORDED / f"{scenario.name}.json").exists()
     save(scenario, told, RECORDED if first else tmp_path)

@@ -16,17 +16,21 @@ from deploy.lab.build_id import build_id, with_another_build_id
 from deploy.lab.guests import Guest, config, config_path, order
 from deploy.lab.scene import DESTINATION, HELPER, RECEIVER, SENDER, SOURCE
 from scheduler.rollout import HostState, RolloutState
+from tests.lab_acts import (
+    AGENT,
+    SLOW_MS,
+    SSH,
+    fill_memory,
+    slow_handshake,
+    until_xl_has_ended,
+    wake,
+)
 from tests.lab_kit import lab_of, layout, say
 from tests.lab_play import HOSTS, Play, play
 from tests.lab_stage import ADVISORY, Stage, free_port, installed, now, staged
 
 pytestmark = pytest.mark.timeout(2400)
 
-SSH = r"ssh -o BatchMode.*migrate-receive"
-# Brackets keep the shell that asks from finding itself.
-AGENT = "bin/[x]enroll-agent run"
-MIGRATES = "bin/[x]l migrate -s"
-SLOW_MS = 3000
 PATIENCE = {
     "XENROLL_LIMITS__STALE_AFTER_S": "90",
     "XENROLL_LIMITS__RETRY_BACKOFF_S": "3600",  # one attempt is what is looked at
@@ -64,108 +68,78 @@ def ended(stage: Stage) -> Iterator[list[Play]]:
         one.end()
 
 
-def test_a_save_helper_that_is_terminated_leaves_the_guest_where_it_was(
-    stage: Stage, ended: list[Play]
+@pytest.mark.parametrize(
+    ("case", "guest", "signal", "victim"),
+    [
+        ("helper-terminated", Guest("helper", 1), "TERM", HELPER),
+        ("ssh-killed", Guest("ssh", 2), "KILL", SSH),
+        ("xl-killed", Guest("xl", 3), "KILL", SENDER),
+    ],
+    ids=["helper-terminated", "ssh-killed", "xl-killed"],
+)
+def test_what_is_killed_at_the_source_leaves_the_guest_where_it_was(
+    stage: Stage, ended: list[Play], case: str, guest: Guest, signal: str, victim: str
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(DESTINATION, "incoming")
-        one.scene.signal(SOURCE, "TERM", HELPER)
+        one.scene.signal(SOURCE, signal, victim)
         one.outcome("stayed")
         one.alive_on(SOURCE)
 
-    play(stage, "helper-terminated", Guest("helper", 1), act)
-
-
-def test_a_killed_ssh_leaves_the_guest_where_it_was(stage: Stage, ended: list[Play]) -> None:
-    def act(one: Play) -> None:
-        ended.append(one)
-        one.scene.disturb(DESTINATION, "incoming")
-        one.scene.signal(SOURCE, "KILL", SSH)
-        one.outcome("stayed")
-        one.alive_on(SOURCE)
-
-    play(stage, "ssh-killed", Guest("ssh", 2), act)
-
-
-def test_a_killed_xl_leaves_the_guest_where_it_was(stage: Stage, ended: list[Play]) -> None:
-    def act(one: Play) -> None:
-        ended.append(one)
-        one.scene.disturb(DESTINATION, "incoming")
-        one.scene.signal(SOURCE, "KILL", SENDER)
-        one.outcome("stayed")
-        one.alive_on(SOURCE)
-
-    play(stage, "xl-killed", Guest("xl", 3), act)
+    play(stage, ended, case, guest, act)
 
 
 def test_a_killed_receiver_leaves_a_rest_that_is_cleaned_up(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(DESTINATION, "incoming", f"KILL:{RECEIVER}")
         one.outcome("stayed")
         assert "--incoming" not in one.scene.destination.check("xl list")
         one.note("its stale --incoming, which never ran, was destroyed by a mend")
         one.alive_on(SOURCE)
 
-    play(stage, "receiver-killed", Guest("receiver", 4), act)
+    play(stage, ended, "receiver-killed", Guest("receiver", 4), act)
 
 
 def test_a_guest_that_is_paused_on_the_way_stays_paused_where_it_was(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(DESTINATION, "incoming")
         one.scene.source.check(f"xl pause {one.guest.name}")
         one.outcome("stayed")
         one.scene.source.check(f"xl unpause {one.guest.name}")
         one.alive_on(SOURCE)
 
-    play(stage, "paused", Guest("paused", 5), act)
+    play(stage, ended, "paused", Guest("paused", 5), act)
 
 
 def test_a_guest_that_ignores_suspend_is_held_and_runs_on(stage: Stage, ended: list[Play]) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.outcome("stayed")
         one.alive_on(SOURCE)
 
-    play(stage, "deaf-guest", Guest("deaf", 6, deaf=True), act)
+    play(stage, ended, "deaf-guest", Guest("deaf", 6, deaf=True), act)
 
 
 def test_too_little_memory_there_leaves_the_guest_where_it_was(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(DESTINATION, "incoming", f"STOP:{RECEIVER}")
         fill_memory(one)
         one.scene.signal(DESTINATION, "CONT", RECEIVER)
         one.outcome("stayed")
         one.alive_on(SOURCE)
 
-    play(stage, "no-memory", Guest("hungry", 7, memory_mib=64), act)
-
-
-def fill_memory(one: Play) -> None:
-    """A guest that takes nearly all that is free at the destination; it never runs."""
-    free_mib = int(one.scene.destination.check("xl info free_memory"))
-    filler = Guest("filler", 99, memory_mib=free_mib - 24)
-    path = config_path("filler")
-    one.scene.destination.check(f"cat > {path}", stdin=config(filler))
-    one.scene.destination.check(f"xl create -p {path}", timeout_s=300)
-    left = one.scene.destination.check("xl info free_memory").strip()
-    one.note(f"{DESTINATION} had {free_mib} MiB free, now {left}")
+    play(stage, ended, "no-memory", Guest("hungry", 7, memory_mib=64), act)
 
 
 def test_a_name_that_is_taken_there_leaves_the_guest_where_it_was(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(DESTINATION, "incoming", f"STOP:{RECEIVER}")
         text = config(Guest("clash-other", 8)).replace('name="clash-other"', 'name="clash"')
         one.scene.destination.check(f"cat > {config_path('clash')}", stdin=text)
@@ -178,12 +152,11 @@ def test_a_name_that_is_taken_there_leaves_the_guest_where_it_was(
         assert beat[DESTINATION].boot_id != one.before.boot_id
         one.note("both guests of that name run, each where it was")
 
-    play(stage, "name-clash", Guest("clash", 9), act)
+    play(stage, ended, "name-clash", Guest("clash", 9), act)
 
 
 def test_a_killed_agent_and_worker_do_not_stop_a_move(stage: Stage, ended: list[Play]) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(DESTINATION, "incoming")
         one.scene.source.check(f"kill -KILL $(pgrep -f '{AGENT}')")
         one.note("agent and workers of the source are killed, all at once")
@@ -191,14 +164,13 @@ def test_a_killed_agent_and_worker_do_not_stop_a_move(stage: Stage, ended: list[
         one.halt()
         one.alive_on(DESTINATION)
 
-    play(stage, "agent-killed", Guest("agentless", 10), act)
+    play(stage, ended, "agent-killed", Guest("agentless", 10), act)
 
 
 def test_an_xl_killed_after_the_rename_leaves_a_rest_that_is_cleaned_up(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(SOURCE, "renamed", f"KILL:{SENDER}")
         one.outcome("moved")
         one.halt()
@@ -206,14 +178,13 @@ def test_an_xl_killed_after_the_rename_leaves_a_rest_that_is_cleaned_up(
         one.note("its --migratedaway, a suspended rest, was destroyed by a mend")
         one.alive_on(DESTINATION)
 
-    play(stage, "xl-killed-when-renamed", Guest("renamed", 11), act)
+    play(stage, ended, "xl-killed-when-renamed", Guest("renamed", 11), act)
 
 
 def test_a_guest_stranded_by_a_killed_xl_is_reported_and_waits_for_a_person(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(SOURCE, "suspended", f"KILL:{SENDER}")
         assert "suspended" in one.stopped()
         wake(one, one.guest.name)
@@ -221,42 +192,27 @@ def test_a_guest_stranded_by_a_killed_xl_is_reported_and_waits_for_a_person(
         one.outcome("stayed")
         one.alive_on(SOURCE)
 
-    play(stage, "stranded", Guest("stranded", 12), act)
-
-
-def wake(one: Play, name: str) -> None:
-    """What a person does, by the hypervisor's own call: Xen 4.17 has no `xl resume`."""
-    domid = one.scene.source.check(f"xl domid {name}").strip()
-    if name != one.guest.name:
-        one.scene.source.check(f"xl rename {domid} {one.guest.name}")
-    one.scene.source.check(f"python3 /usr/lib/lab/resume.py {domid}")
-    one.note(f"a person woke domain {domid}, {name}, at the source")
+    play(stage, ended, "stranded", Guest("stranded", 12), act)
 
 
 def test_a_destination_that_dies_in_precopy_ends_the_move_by_itself(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(DESTINATION, "incoming")
         one.scene.lab.switch_off(DESTINATION)
-        died_s = time.monotonic()
-        while one.scene.source.run(f"pgrep -f '{MIGRATES}'").code == 0:
-            assert time.monotonic() - died_s < 120, "xl hangs"
-            time.sleep(1)
-        one.note(f"xl ended {time.monotonic() - died_s:.0f} s after the death of {DESTINATION}")
+        one.note(f"xl ended {until_xl_has_ended(one):.0f} s after the death of {DESTINATION}")
         one.scene.lab.switch_on(DESTINATION)
         one.outcome("stayed")
         one.alive_on(SOURCE)
 
-    play(stage, "destination-dies", Guest("bereft", 13), act)
+    play(stage, ended, "destination-dies", Guest("bereft", 13), act)
 
 
 def test_a_destination_that_dies_after_the_transfer_leaves_doubt_that_stops(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         slow_handshake(one)
         one.scene.lab.switch_off(DESTINATION)
         one.scene.lab.delay(DESTINATION, 0)
@@ -268,61 +224,47 @@ def test_a_destination_that_dies_after_the_transfer_leaves_doubt_that_stops(
         one.outcome("stayed")
         one.alive_on(SOURCE)
 
-    play(stage, "destination-dies-after-transfer", Guest("late", 14), act)
-
-
-def slow_handshake(one: Play) -> None:
-    """Returns when the source has renamed its copy, and its permission to start is on the way."""
-    one.scene.disturb(SOURCE, "suspended", f"STOP:{SENDER}")
-    one.scene.lab.delay(DESTINATION, SLOW_MS)
-    armed = one.scene.arm(SOURCE, "renamed")
-    one.scene.signal(SOURCE, "CONT", SENDER)
-    one.scene.strike(armed, SOURCE, "renamed")
+    play(stage, ended, "destination-dies-after-transfer", Guest("late", 14), act)
 
 
 def test_a_cut_wire_ends_the_move_and_is_settled_when_it_is_healed(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         one.scene.disturb(DESTINATION, "incoming")
         one.scene.lab.cut(DESTINATION)
-        while one.scene.source.run(f"pgrep -f '{MIGRATES}'").code == 0:
-            time.sleep(1)
+        until_xl_has_ended(one)
         one.note("xl ended, the wire is still cut")
         one.alive_on(SOURCE)
         one.scene.lab.heal(DESTINATION)
         one.outcome("stayed")
         one.alive_on(SOURCE)
 
-    play(stage, "wire-cut", Guest("cutoff", 15), act)
+    play(stage, ended, "wire-cut", Guest("cutoff", 15), act)
 
 
 def test_a_wire_cut_right_after_the_permission_is_settled_as_moved(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         slow_handshake(one)
         time.sleep(SLOW_MS * 1.5 / 1000)
         one.scene.lab.cut(DESTINATION)
         one.scene.lab.delay(DESTINATION, 0)
-        while one.scene.source.run(f"pgrep -f '{MIGRATES}'").code == 0:
-            time.sleep(1)
+        until_xl_has_ended(one)
         one.scene.look("xl ended, the wire is still cut")
         one.scene.lab.heal(DESTINATION)
         one.outcome("moved")
         one.halt()
         one.alive_on(DESTINATION)
 
-    play(stage, "wire-cut-after-permission", Guest("permitted", 16), act)
+    play(stage, ended, "wire-cut-after-permission", Guest("permitted", 16), act)
 
 
 def test_a_guest_that_crashes_when_it_has_moved_is_reported_as_crashed(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        ended.append(one)
         pids = one.scene.destination.check(f"pgrep -f '{AGENT}'").replace("\n", " ")
         armed = one.scene.arm(SOURCE, "renamed")
         one.scene.destination.check(f"kill -STOP {pids}")
@@ -339,7 +281,7 @@ def test_a_guest_that_crashes_when_it_has_moved_is_reported_as_crashed(
         one.halt()
         assert one.where() == {}
 
-    play(stage, "crash-after-move", Guest("fragile", 17), act)
+    play(stage, ended, "crash-after-move", Guest("fragile", 17), act)
 
 
 def test_a_pv_guest_is_refused_beforehand_where_the_hypervisor_cannot_track_its_memory(
@@ -347,9 +289,12 @@ def test_a_pv_guest_is_refused_beforehand_where_the_hypervisor_cannot_track_its_
 ) -> None:
     one = Play(stage, Play.scene_of(stage, "pv-guest", Guest("para", 18, kind="pv", memory_mib=48)))
     one.set_up()
+    ended.append(one)
     code, text = stage.xenroll("rollout", "start", ADVISORY)
+    one.note(f"xenroll rollout start ended with {code}: {text}")
     assert code == 3, text
     assert "shadow paging" in text and "nothing was started" in text
+    assert "--accept-blocked" in text
     one.alive_on(SOURCE)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from deploy.lab import moves
 from deploy.lab.guests import Guest
-from deploy.lab.lab import Lab, up
+from deploy.lab.lab import Lab, opened, up
 from deploy.lab.layout import REDIS_PORT, Layout, layout_from
 from deploy.lab.machine import is_on
+from deploy.lab.qemu import Size
 from deploy.lab.sightings import Life
 
 
@@ -34,6 +35,31 @@ def lab_of(
         yield lab
     finally:
         lab.down()
+
+
+@contextmanager
+def pair_of_two_cpus(names: Sequence[str]) -> Iterator[Lab]:
+    """Two hosts of two CPUs; with XENROLL_LAB_KEEP set, those that are on already."""
+    here = layout()
+    hosts = [here.host(name) for name in names]
+    if all(is_on(host) for host in hosts) and os.environ.get("XENROLL_LAB_KEEP"):
+        yield opened(here, say)
+        return
+    assert not any(is_on(host) for host in here.hosts), "the lab is in use; `lab down` ends it"
+    lab = up(here, hosts, say, size=Size(cpus=2))
+    try:
+        yield lab
+    finally:
+        lab.down()
+
+
+def as_after_a_boot(lab: Lab, names: Sequence[str]) -> None:
+    """No guest and one CPU pool on each host; in a lab, and only there, by destroying."""
+    for name in names:
+        remote = lab.remote(name)
+        for domid in remote.check("xl list | awk 'NR > 2 { print $2 }'").split():
+            remote.check(f"xl destroy {domid}")
+        remote.run("xl cpupool-destroy slow && xl cpupool-cpu-add Pool-0 1")
 
 
 def move(lab: Lab, guest: Guest, source: str, destination: str) -> None:

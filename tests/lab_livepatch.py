@@ -1,16 +1,15 @@
-"""A live patch on real Xen through the agent: refused, applied, shown, reverted.
+"""A live patch on real Xen, by hand and through the agent: refused, applied, shown, reverted.
 
 `make test-lab-livepatch`. The hypervisor is Debian's, rebuilt; the payload is one of Xen's own
-tests, built for that one build. `xen-livepatch` is recorded under tests/xl_output.
+tests, built for that one build. What `xen-livepatch` says is compared with tests/xl_output.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,107 +17,108 @@ import pytest
 from agents.settle import Outcome, settle_livepatch
 from agents.wire import AttemptState, Kind
 from deploy.lab.build_id import build_id
-from deploy.lab.lab import Lab, up
-from deploy.lab.layout import layout_from
-from deploy.lab.machine import is_on
+from deploy.lab.lab import Lab
 from deploy.lab.payload import NAME, payload
+from deploy.lab.remote import Remote
 from tests.conformance import RECORDED
 from tests.lab_agent import AgentHere
-from tests.lab_kit import say
+from tests.lab_kit import lab_of, layout, say
+from tests.livepatch_play import FITS, FOREIGN, load_livepatch, play_livepatch, save_livepatch
 
 pytestmark = pytest.mark.timeout(2400)
 
 HOST, PATCH = "lab-1", Kind.LIVEPATCH
 PAYLOADS = "/var/lib/xen/livepatch"
+NOTHING = "Nothing to list\n"
 
 
-class Recorder:
-    """What `xen-livepatch` and `xl info` say, kept for the stand-in's sake."""
+@dataclass(frozen=True)
+class Built:
+    """A hypervisor, the live patch that fits it, and the same one for a build that is not here."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.remote = lab.remote(HOST)
-        self.told: list[dict[str, object]] = []
-
-    def says(self, command: str) -> tuple[int, str]:
-        done = self.remote.run(f"sh -c {shlex.quote(command)}")
-        self.told.append({"command": command, "code": done.code, "out": done.out, "err": done.err})
-        return done.code, done.out + done.err
-
-    def save(self) -> None:
-        (RECORDED / "livepatch.json").write_text(json.dumps(self.told, indent=1) + "\n")
+    hypervisor: Path
+    fits: Path
+    foreign: Path
 
 
 @pytest.fixture(scope="module")
-def built(request: pytest.FixtureRequest) -> tuple[Path, Path]:
-    return payload(layout_from(os.environ), say)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    hypervisor, file = payload(layout(), say)
+    foreign = tmp_path_factory.mktemp("payloads") / FOREIGN
+    here = bytes.fromhex(build_id(hypervisor))
+    foreign.write_bytes(file.read_bytes().replace(here, bytes(len(here))))
+    return Built(hypervisor, file, foreign)
 
 
 @pytest.fixture(scope="module")
-def lab(built: tuple[Path, Path]) -> Iterator[Lab]:
-    here = layout_from(os.environ)
-    assert not any(is_on(host) for host in here.hosts), "the lab is in use; `lab down` ends it"
-    made = up(here, [here.host(HOST)], say, xen=built[0])
-    try:
+def lab(built: Built) -> Iterator[Lab]:
+    with lab_of([HOST], built.hypervisor) as made:
         yield made
-    finally:
-        made.down()
 
 
-def test_a_live_patch_is_applied_by_the_agent_shown_and_reverted(
-    lab: Lab, built: tuple[Path, Path], tmp_path: Path
+@pytest.fixture
+def remote(lab: Lab, built: Built) -> Remote:
+    """The host with the files in its payload folder and nothing loaded."""
+    remote = lab.remote(HOST)
+    remote.push([built.fits, built.foreign], PAYLOADS)
+    remote.check(f"cp {PAYLOADS}/{built.fits.name} {PAYLOADS}/{FITS}")
+    assert remote.check("xen-livepatch list") == NOTHING
+    return remote
+
+
+def test_xen_livepatch_says_what_is_recorded(remote: Remote, tmp_path: Path) -> None:
+    def run(command: str) -> tuple[int, str, str]:
+        done = remote.run(f"sh -c {shlex.quote(f'cd {PAYLOADS} && {command}')}")
+        return done.code, done.out, done.err
+
+    told = play_livepatch(run)
+    first = not (RECORDED / "livepatch.json").exists()
+    save_livepatch(told, RECORDED if first else tmp_path)
+    say(f"{len(told)} commands" + ", recorded for the first time" * first)
+    assert told == load_livepatch()
+    assert remote.check("xen-livepatch list") == NOTHING
+
+
+def test_a_live_patch_is_applied_by_the_agent_shown_and_loaded_anew_after_a_revert(
+    remote: Remote, built: Built, tmp_path: Path
 ) -> None:
-    hypervisor, file = built
-    host, record = AgentHere(lab.remote(HOST), tmp_path), Recorder(lab)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    host.remote.push([file], PAYLOADS)
-    host.remote.check(f"cp {PAYLOADS}/{NAME}.livepatch {PAYLOADS}/other.livepatch")
-    assert record.says("xen-livepatch list") == (0, "Nothing to list\n")
-
+    digest = hashlib.sha256(built.fits.read_bytes()).hexdigest()
+    host = AgentHere(remote, tmp_path)
     _, refused, _ = host.runs(PATCH, payload=NAME, payload_sha256="0" * 64)
     assert refused.state is AttemptState.REFUSED and "not the ordered one" in refused.reason
     _, missing, _ = host.runs(PATCH, payload="nosuch")
     assert missing.state is AttemptState.REFUSED and "No such file" in missing.reason
-    assert record.says("xen-livepatch list") == (0, "Nothing to list\n")
+    assert remote.check("xen-livepatch list") == NOTHING
 
     order, attempt, report = host.runs(PATCH, payload=NAME, payload_sha256=digest)
     say(f"applied: exit {attempt.exit_code}, the report shows {report.livepatches}")
     assert (attempt.state, attempt.exit_code) == (AttemptState.ENDED, 0)
-    assert report.livepatches == (NAME,) and report.build_id == build_id(hypervisor)
+    assert report.livepatches == (NAME,) and report.build_id == build_id(built.hypervisor)
     assert settle_livepatch(order, attempt, report).outcome is Outcome.DONE
-    assert "APPLIED" in record.says("xen-livepatch list")[1]
-    assert "Hello World" in record.says("xl info xen_extra")[1]
-
+    assert "APPLIED" in remote.check("xen-livepatch list")
+    assert "Hello World" in remote.check("xl info xen_extra")
     _, again, _ = host.runs(PATCH, payload=NAME, payload_sha256=digest)
     assert again.state is AttemptState.REFUSED and "already applied" in again.reason
 
-    for command in (f"apply {NAME}", f"upload {NAME} {PAYLOADS}/{NAME}.livepatch"):
-        record.says(f"xen-livepatch {command}")
-    assert record.says(f"xen-livepatch revert {NAME}")[0] == 0
-    assert "CHECKED" in record.says("xen-livepatch list")[1]
-    assert "Hello World" not in record.says("xl info xen_extra")[1]
-    record.says(f"xen-livepatch revert {NAME}")
-    # What was reverted cannot be applied again (EINVAL): the agent loads it anew.
-    assert record.says(f"xen-livepatch apply {NAME}")[0] == 1
-    loaded, attempt, report = host.runs(PATCH, payload=NAME, payload_sha256=digest)
-    assert settle_livepatch(loaded, attempt, report).outcome is Outcome.DONE
-    assert record.says(f"xen-livepatch revert {NAME}")[0] == 0
-    assert record.says(f"xen-livepatch unload {NAME}")[0] == 0
-    for command in ("list", "apply nosuch", "upload odd /etc/passwd", "unload nosuch"):
-        record.says(f"xen-livepatch {command}")
-    record.save()
+    remote.check(f"xen-livepatch revert {NAME}")
+    assert "CHECKED" in remote.check("xen-livepatch list")
+    assert "Hello World" not in remote.check("xl info xen_extra")
+    order, attempt, report = host.runs(PATCH, payload=NAME, payload_sha256=digest)
+    assert settle_livepatch(order, attempt, report).outcome is Outcome.DONE
+    assert "Hello World" in remote.check("xl info xen_extra")
+    remote.check(f"xen-livepatch revert {NAME} && xen-livepatch unload {NAME}")
 
 
 def test_a_payload_for_another_build_is_refused_by_xen_and_so_reported(
-    lab: Lab, built: tuple[Path, Path], tmp_path: Path
+    remote: Remote, tmp_path: Path
 ) -> None:
-    hypervisor, file = built
-    old = bytes.fromhex(build_id(hypervisor))
-    foreign = tmp_path / "foreign.livepatch"
-    foreign.write_bytes(file.read_bytes().replace(old, bytes(20)))
-    host = AgentHere(lab.remote(HOST), tmp_path)
-    host.remote.push([foreign], PAYLOADS)
-    order, attempt, report = host.runs(PATCH, payload="foreign")
+    host = AgentHere(remote, tmp_path)
+    order, attempt, report = host.runs(PATCH, payload=FOREIGN.removesuffix(".livepatch"))
     say(f"foreign: exit {attempt.exit_code}: {attempt.output_tail.strip()}")
-    assert (attempt.state, report.livepatches) == (AttemptState.ENDED, ())
-    assert attempt.exit_code != 0
-    assert settle_livepatch(order, attempt, report).outcome is Outcome.STAYED
+    assert (attempt.state, attempt.exit_code) == (AttemptState.ENDED, 1)
+    assert "Error 22: Invalid argument" in attempt.output_tail
+    verdict = settle_livepatch(order, attempt, report)
+    say(verdict.reason)
+    assert (verdict.outcome, report.livepatches) == (Outcome.STAYED, ())
+    shown = remote.check("xl dmesg")
+    assert "foreign: check against hypervisor build-id failed" in shown

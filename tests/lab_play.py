@@ -148,11 +148,14 @@ def never_twice(sightings: Sequence[Sighting]) -> None:
     assert list(running_twice(sightings)) == []
 
 
-def play(stage: Stage, case: str, guest: Guest, act: Callable[[Play], None]) -> Play:
+def play(
+    stage: Stage, plays: list[Play], case: str, guest: Guest, act: Callable[[Play], None]
+) -> None:
     """One case from its beginning to its end, watched from outside all the time."""
     scene = Scene(stage.lab, case, guest)
     one = Play(stage, scene)
     one.set_up()
+    plays.append(one)
     with Watch([stage.lab.remote(host) for host in HOSTS]) as watch:
         try:
             one.start()
@@ -161,4 +164,3 @@ def play(stage: Stage, case: str, guest: Guest, act: Callable[[Play], None]) -> 
         finally:
             sightings = watch.sightings()
     never_twice(sightings)
-    return one

@@ -6,7 +6,6 @@ has, moves it, and puts back on the other host what `xl migrate` lost.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +15,9 @@ from agents.settle import Outcome, settle_move, settle_retune
 from agents.wire import Kind, Report, Tuning
 from deploy.lab import guests
 from deploy.lab.guests import Guest
-from deploy.lab.lab import Lab, opened, up
-from deploy.lab.layout import layout_from
-from deploy.lab.machine import is_on
-from deploy.lab.qemu import Size
+from deploy.lab.lab import Lab
 from tests.lab_agent import AgentHere
-from tests.lab_kit import say
+from tests.lab_kit import as_after_a_boot, pair_of_two_cpus, say
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -32,24 +28,8 @@ SLOW = """xl cpupool-create 'name="slow"' 'sched="credit"' 'cpus=["1"]'"""
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    here = layout_from(os.environ)
-    if os.environ.get("XENROLL_LAB_KEEP") and all(is_on(here.host(name)) for name in HOSTS):
-        yield opened(here, say)
-        return
-    assert not any(is_on(host) for host in here.hosts), "the lab is in use; `lab down` ends it"
-    made = up(here, [here.host(name) for name in HOSTS], say, size=Size(cpus=2))
-    try:
+    with pair_of_two_cpus(HOSTS) as made:
         yield made
-    finally:
-        made.down()
-
-
-def clear(lab: Lab) -> None:
-    for name in HOSTS:
-        remote = lab.remote(name)
-        for domid in remote.check("xl list | awk 'NR > 2 { print $2 }'").split():
-            remote.check(f"xl destroy {domid}")
-        remote.run("xl cpupool-destroy slow && xl cpupool-cpu-add Pool-0 1")
 
 
 def tuning(report: Report) -> Tuning:
@@ -84,7 +64,7 @@ def there_and_tuned(lab: Lab, base: Path, *commands: str) -> tuple[Tuning, Tunin
 def test_pinning_is_lost_and_put_back_and_weight_cap_and_vcpus_come_along(
     lab: Lab, tmp_path: Path
 ) -> None:
-    clear(lab)
+    as_after_a_boot(lab, HOSTS)
     before, arrived, after = there_and_tuned(
         lab,
         tmp_path,
@@ -103,7 +83,7 @@ def test_pinning_is_lost_and_put_back_and_weight_cap_and_vcpus_come_along(
 def test_a_cpupool_of_another_scheduler_is_found_again_by_its_name(
     lab: Lab, tmp_path: Path
 ) -> None:
-    clear(lab)
+    as_after_a_boot(lab, HOSTS)
     for name in HOSTS:
         lab.remote(name).check(f"xl cpupool-cpu-remove Pool-0 1 && {SLOW}")
     before, arrived, after = there_and_tuned(

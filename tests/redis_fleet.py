@@ -113,6 +113,7 @@ class RedisFleet:
             "bytes", self._claim(keys=names, args=[order.attempt_id, order.epoch, "now"])
         ).decode()
         if answer == "run":
+            self.sim.ordered.append((self.clock.now(), order))
             self.sim.start(order)
         else:
             code = RefusalCode(answer)

@@ -48,6 +48,7 @@ class Deed(_Part):
     carry: dict[str, str] = {}  # guest: host where somebody else has moved it
     faults: dict[str, str | list[str]] = {}
     no_controller_s: float = 0.0  # it is down for so long
+    release: str | None = None  # a quarantined class, by a person
 
 
 class Expected(_Part):

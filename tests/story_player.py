@@ -16,6 +16,7 @@ from scheduler.embedded import EmbeddedServer
 from scheduler.planning import plan_fleet
 from scheduler.rollout import ENDED, Change, Happening, HostState, Rollout, RolloutState
 from scheduler.store import Store
+from scheduler.watch_store import WatchStore
 from tests.redis_fleet import RedisFleet
 from tests.sim import START
 from tests.stories import Deed, Story, fits, missing_line
@@ -169,6 +170,9 @@ class Player:
         for name, where in deed.carry.items():
             sim.carry(name, where)
         sim.faults.update(deed.faults)
+        if deed.release is not None:
+            watched = WatchStore(self.played.client, "people")
+            watched.release(deed.release, "on-call", "a fixed kernel", now)
         if deed.no_controller_s:
             self.absent_until = now + timedelta(seconds=deed.no_controller_s)
             self.controller = None

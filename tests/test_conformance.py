@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from agents.xl_parse import parse_livepatches
 from deploy.lab.guests import Guest, config, config_path
 from deploy.lab.moves import TRANSPORT, command
 from scheduler.standin.store import look
 from scheduler.standin.world import HostSpec, create_world
 from tests.conformance import DESTINATION, SCENARIOS, SOURCE, Scenario, load, meaning, play
+from tests.livepatch_play import FITS, FOREIGN, load_livepatch, play_livepatch
 from tests.standin_lab import Lab, children, ended, words_of
 
 CAPS = "pv hvm hap gnttab-v1 gnttab-v2"
+METADATA = "LIVEPATCH_RULEZ"
 
 
 class StandIn:
@@ -104,3 +108,22 @@ def test_the_stand_in_does_what_real_xen_did(scenario: Scenario, tmp_path: Path)
         assert meaning(stood_in) == meaning(real)
     assert driver.lab.audit() == []
     assert look(driver.lab.world, SOURCE)["power"] == "on"
+
+
+def test_xen_livepatch_of_the_stand_in_says_what_the_real_one_said(tmp_path: Path) -> None:
+    driver = StandIn(tmp_path)
+    fits = driver.run(SOURCE, "xl info build_id")[1].strip()
+    for name, build in ((FITS, fits), (FOREIGN, "00" * 20)):
+        text = f"build-id: {build}\nid: the same patch\nmetadata: {METADATA}\n"
+        (tmp_path / name).write_text(text)
+    here = shlex.quote(str(tmp_path))
+    told = play_livepatch(lambda command: driver.run(SOURCE, f"cd {here} && {command}"))
+    for stood_in, real in zip(told, load_livepatch(), strict=True):
+        assert stood_in == real
+
+
+def test_the_agent_reads_every_list_of_live_patches_that_was_recorded() -> None:
+    lists = [parse_livepatches(one.out) for one in load_livepatch() if one.command == "list"]
+    assert (("hello", "APPLIED"),) in lists
+    assert (("hello", "CHECKED"),) in lists
+    assert lists[-1] == ()

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 import redis
 
-from agents.wire import Kind
+from agents.wire import Kind, Wanted
 from scheduler.control import Controller
 from scheduler.fleet_view import Scope
+from scheduler.late_wave import BY as LATE
 from scheduler.limits import Limits
 from scheduler.planning import plan_fleet
 from scheduler.progress import progress
@@ -138,8 +139,15 @@ def bad_class(fleet: RedisFleet, controller: Controller, rounds: int = 2000) -> 
                 if due[trial.id] <= fleet.clock.monotonic():
                     due[trial.id] = float("inf")
                     fleet.sim.restart(trial.guest, reason_code=3)
-        if fleet.head().state in (RolloutState.DONE, RolloutState.STOPPED):
+        if fleet.head().state in (RolloutState.DONE, RolloutState.STOPPED) or only_late(fleet):
             return
+
+
+def only_late(fleet: RedisFleet) -> bool:
+    """Whether the rollout waits for a person's word about a class, and for nothing else."""
+    head = fleet.head()
+    held_by = head.hold.by if head.hold else ""
+    return head.state is RolloutState.RUNNING and held_by == LATE
 
 
 LENIENT = Limits(crash_budget=0.9)
@@ -158,18 +166,19 @@ def test_a_class_that_crashes_is_quarantined_and_the_rest_goes_on(
     assert mark.quarantine is not None and "moved guests crashed" in mark.quarantine.reason
     assert set(store.marks()) == {"old-kernel"}
     book = fleet.store.book(fleet.head().id)
-    assert book.rollout.state is RolloutState.DONE
+    assert only_late(fleet)
     assert book.rollout.quarantined == ("old-kernel",)
     at = mark.quarantine.since
     late = [o for when, o in fleet.sim.ordered if o.kind is Kind.MOVE and when > at]
     assert not [order for order in late if (order.guest or "").startswith("o")]
-    blocked = [h for h in book.hosts.values() if h.state is HostState.BLOCKED]
+    late_hosts = [h for h in book.hosts.values() if h.state is HostState.WAITING]
     (rest,) = progress(book, fleet.clock.now()).quarantined
     assert rest.guest_class == "old-kernel" and len(rest.guests) >= 6
-    assert {one.name for one in blocked} <= set(rest.hosts)
-    assert blocked, "hosts that carry the class are left alone"
-    assert all("class old-kernel is quarantined" in one.reason for one in blocked)
-    assert all(h.state is HostState.FIXED for h in book.hosts.values() if h not in blocked)
+    assert {one.name for one in late_hosts} == set(rest.waiting) <= set(rest.hosts)
+    assert late_hosts, "hosts that carry the class are left alone"
+    assert all("class old-kernel is quarantined" in one.reason for one in late_hosts)
+    assert {one.wave for one in late_hosts} == {max(book.waves)}, "behind all others"
+    assert all(h.state is HostState.FIXED for h in book.hosts.values() if h not in late_hosts)
 
 
 def test_the_same_whoever_controls_and_however_often_it_is_restarted(
@@ -188,9 +197,9 @@ def test_the_same_whoever_controls_and_however_often_it_is_restarted(
             if old and trial.id not in crashed and fleet.clock.now() > trial.moved_at + MINUTE:
                 crashed.add(trial.id)
                 fleet.sim.restart(trial.guest, reason_code=3)
-        if fleet.head().state is RolloutState.DONE:
+        if only_late(fleet):
             break
-    assert fleet.head().state is RolloutState.DONE
+    assert only_late(fleet)
     found = [ending.guest for ending in endings(fleet)]
     assert len(found) == len(crashed), "each counted, none twice"
     book = fleet.store.book(fleet.head().id)
@@ -246,13 +255,18 @@ def test_a_quarantine_outlives_its_rollout(redis_client: redis.Redis) -> None:
     controller = fleet.controller(LENIENT)
     bad_class(fleet, controller)
     first = fleet.head()
+    fleet.want(Wanted.ABORT)
+    fleet.run(controller)
     fleet.sim.build_anew()
     fleet.publish()
     second = fleet.begin()
     assert second.id != first.id
     count = len(fleet.sim.ordered)
-    fleet.run(controller)
-    assert fleet.head().state is RolloutState.DONE
+    for _ in range(2000):
+        fleet.round(controller)
+        if only_late(fleet):
+            break
+    assert only_late(fleet)
     assert fleet.head().quarantined == ("old-kernel",)
     moves = [o for _, o in fleet.sim.ordered[count:] if o.kind is Kind.MOVE]
     assert not [o for o in moves if (o.guest or "").startswith("o")]
@@ -266,8 +280,9 @@ def test_the_first_plan_of_a_rollout_leaves_a_quarantined_class_alone(
     marks = {"old-kernel": ClassMark(guest_class="old-kernel", quarantine=hold)}
     reports = [fleet.sim.look(one) for one in fleet.sim.hosts.values()]
     resting = left_alone(marks, reports, fleet.sim.inventory)
-    assert sorted(resting) == [f"o{n}" for n in range(8)]
-    scope = Scope((NEW,), fleet.sim.fleet.policy, resting)
+    assert sorted(resting.guests) == [f"o{n}" for n in range(8)]
+    assert resting.holds == {"old-kernel": hold}
+    scope = Scope((NEW,), fleet.sim.fleet.policy, resting.guests)
     planned, _ = plan_fleet(reports, fleet.sim.inventory, scope, fleet.clock.now())
     assert not [step for step in planned.plan.steps if (step.guest or "").startswith("o")]
     assert len(planned.plan.blocked) == 4

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lab import machine, preflight
+from deploy.lab import machine, preflight, processes
 from deploy.lab.cli import main
 from deploy.lab.errors import LabError
+from deploy.lab.images import Images, saved
 from deploy.lab.layout import Layout
 from deploy.lab.qemu import Size
 from deploy.lab.tools import find
@@ -68,6 +69,41 @@ def test_a_port_that_somebody_has_is_named(layout: Layout) -> None:
             preflight.check_ports(layout, [host], with_hub=False)
 
 
+def test_half_an_image_is_named_with_the_way_to_have_it_built_again(tmp_path: Path) -> None:
+    names = ("xen", "vmlinux", "initramfs.gz", "disk.img", "client", "known_hosts")
+    whole = Images(*(tmp_path / name for name in names))
+    for name in names:
+        (tmp_path / name).write_text("built")
+    whole.check()
+    whole.disk.write_text("")
+    with pytest.raises(LabError, match=rf"disk.img is missing or empty; .* rm -r {tmp_path}"):
+        whole.check()
+    whole.disk.unlink()
+    with pytest.raises(LabError, match=r"disk.img is missing or empty"):
+        whole.check()
+
+
+def test_what_the_system_refuses_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XENROLL_LAB_DIR", "/dev/null/lab")
+    assert main(["down"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("lab: ") and "/dev/null/lab" in told
+    assert told.count("\n") == 1
+
+
+def test_records_of_a_machine_that_went_down_count_as_none(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    for text in ("", '{"pid": 1', "{}"):
+        record.write_text(text)
+        with pytest.raises(LabError, match="was not started yet"):
+            saved(record)
+    record.write_text('{"pid": 1')
+    assert processes.running(record) is None
+    assert not processes.end(record)
+
+
 def host_with_console(layout: Layout, text: str) -> None:
     """lab-1 as it is right after its start; an ended process stands for its QEMU."""
     host = layout.host("lab-1")
@@ -83,6 +119,20 @@ def test_a_host_that_ends_while_it_boots_shows_the_end_of_its_console(layout: La
     host_with_console(layout, "(XEN) first line\n(XEN) Panic on CPU 0: no dom0\n")
     with pytest.raises(LabError, match=r"lab-1 ended while it booted\n(.*\n)*.*Panic on CPU 0"):
         machine.wait_ready([layout.host("lab-1")], print)
+
+
+def test_a_host_that_says_why_it_does_not_boot_is_quoted_in_the_line(layout: Layout) -> None:
+    text = "(XEN) booting\n\n\x1b[6nmount: no such disk\nLAB-FAILED no disk\n\n/ # \x1b[6n"
+    host_with_console(layout, text.replace("\n", "\r\n"))
+    here = {"pid": os.getpid(), "started": processes.start_time(os.getpid())}
+    layout.host("lab-1").pid_file.write_text(json.dumps(here))
+    with pytest.raises(LabError) as told:
+        machine.wait_ready([layout.host("lab-1")], print)
+    assert str(told.value).splitlines() == [
+        "lab-1 did not boot: no disk",
+        "    (XEN) booting",
+        "    mount: no such disk",
+    ]
 
 
 def test_commands_on_a_lab_that_is_not_there_say_so(

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.keys import host_slug, keys
 from agents.wire import Wanted
+from scheduler.host_acl import rules as acl_rules
+from scheduler.host_acl import user
 from scheduler.notify.event import event_of
 from scheduler.notify.outbox import Delivery, Outbox, TargetFacts
 from scheduler.rollout import Happening
@@ -119,6 +122,33 @@ def test_a_host_has_the_heartbeat_of_the_worker_that_was_heard_last(running: Ser
     assert [labels for one, labels in found if one == name] == [frozenset({("worker", "h1")})]
 
 
+def test_what_the_server_denied_a_host_is_shown_and_a_strangers_name_is_not(
+    running: Served,
+) -> None:
+    client = running.played.client
+    client.acl_log_reset()
+    name = "xenroll_host_last_denied_timestamp_seconds"
+    assert not [one for one, _ in scrape(running) if one == name]
+    words = ["ACL", "SETUSER", user("h1"), "reset", *acl_rules("h1", "a password of h1's")]
+    client.execute_command(*words)  # type: ignore[no-untyped-call]
+    attack(client, user("h1"), "a password of h1's")
+    attack(client, 'evil"} 1', "guessed")
+    found = scrape(running)
+    assert {labels for one, labels in found if one == name} == {
+        frozenset({("host", "h1"), ("why", "command")}),
+        frozenset({("host", "other"), ("why", "auth")}),
+    }
+    assert abs(value(found, name, host="h1", why="command") - time.time()) < 60
+
+
+def attack(client: redis.Redis, name: str, password: str) -> None:
+    """Flushes everything as this user, in vain."""
+    place = {**client.connection_pool.connection_kwargs, "username": name, "password": password}
+    pool = redis.ConnectionPool(client.connection_pool.connection_class, **place)
+    with redis.Redis(connection_pool=pool) as intruder, pytest.raises(redis.RedisError):
+        intruder.flushall()
+
+
 def test_what_notifications_wait_is_shown(running: Served) -> None:
     outbox = Outbox(running.played.client, "test")
     outbox.publish([TargetFacts(name="chat", kind="slack", where="hooks", severity="info")])
@@ -185,6 +215,7 @@ def test_every_alert_has_its_words_a_test_and_a_chapter_in_the_runbook(repositor
 
 
 SEEN_ELSEWHERE = {
+    "xenroll_host_last_denied_timestamp_seconds",
     "xenroll_rollout_deadline_timestamp_seconds",  # with a deadline; test_service_embargo
     "xenroll_worker_last_heartbeat_timestamp_seconds",
     "xenroll_notifications_waiting",

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Command = arguments.command
     try:
         return command(layout_from(os.environ), arguments)
-    except LabError as problem:
+    except (LabError, OSError) as problem:
         print(f"lab: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

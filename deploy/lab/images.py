@@ -31,6 +31,15 @@ class Images:
     client_key: Path
     known_hosts: Path
 
+    def check(self) -> None:
+        """Raises LabError for one that is not there whole, though its folder is."""
+        for path in map(Path, asdict(self).values()):
+            if not path.exists() or path.stat().st_size == 0:
+                raise LabError(
+                    f"{path} is missing or empty; remove the folder, then it is built again: "
+                    f"rm -r {path.parent}"
+                )
+
     def save(self, file: Path) -> None:
         file.write_text(json.dumps({name: str(path) for name, path in asdict(self).items()}))
 
@@ -39,7 +48,7 @@ def saved(file: Path) -> Images:
     """The images that the running lab was started from; raises LabError where none was."""
     try:
         return Images(**{name: Path(path) for name, path in json.loads(file.read_text()).items()})
-    except FileNotFoundError as problem:
+    except (FileNotFoundError, ValueError, TypeError) as problem:
         raise LabError("the lab was not started yet; `lab up` does it") from problem
 
 
@@ -50,7 +59,7 @@ def images(layout: Layout, say: Say) -> Images:
     guest = _guest_stage(layout, say)
     userland = _userland_stage(layout, say)
     disk = _disk_stage(layout, say, _root_stage(layout, say, boot, keys, guest, userland))
-    return Images(
+    made = Images(
         boot / "xen",
         boot / "vmlinux",
         boot / "initramfs.gz",
@@ -58,6 +67,8 @@ def images(layout: Layout, say: Say) -> Images:
         keys / "client",
         keys / "known_hosts",
     )
+    made.check()
+    return made
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:

@@ -7,11 +7,12 @@
 #   socat openssh-client       their way to Redis, and the way into them
 #   gcc make flex bison bc libc6-dev libelf-dev binutils xz-utils
 #                              the guests' small kernel and their only program
+#   dpkg-dev                   Xen's source, to rebuild it (`lab build-xen`)
 #
 # The lab itself needs Python 3.11 and no package of it. Run as root.
 set -eu
 packages="qemu-system-x86 mmdebstrap e2fsprogs cpio kmod socat openssh-client
-gcc make flex bison bc libc6-dev libelf-dev binutils xz-utils"
+gcc make flex bison bc libc6-dev libelf-dev binutils xz-utils dpkg-dev"
 echo "installing for the lab:" $packages
 apt-get update -q
 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages

@@ -135,6 +135,8 @@ def _start(lab: Lab, hosts: Sequence[Host], redis_port: int) -> None:
     preflight.check_ports(lab.layout, hosts, with_hub=not hub_is_on)
     machine.start_hub(lab.layout, redis_port)
     machine.fresh_disks(lab.layout, hosts, lab.images)
+    if hosts:
+        lab.say(f"booting {', '.join(host.name for host in hosts)} ...")
     for host in hosts:
         machine.switch_on(lab.layout, host, lab.images, lab.size)
     machine.wait_ready(hosts, lab.say)

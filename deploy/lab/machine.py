@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from deploy.lab.layout import (
     Layout,
 )
 from deploy.lab.remote import disconnect
-from deploy.lab.tools import Say, find, tail
+from deploy.lab.tools import Say, find, last, run, tail
 
 READY = "LAB-READY"
 FAILED = "LAB-FAILED"
@@ -74,8 +73,8 @@ def fresh_disks(layout: Layout, hosts: Sequence[Host], images: Images) -> None:
     """Every host's disk as it was built; shared disks empty unless a running host uses them."""
     for host in hosts:
         host.folder.mkdir(parents=True, exist_ok=True)
-        copy = [find("cp"), "--sparse=always", "--reflink=auto", str(images.disk), str(host.disk)]
-        subprocess.run(copy, check=True)
+        copy = ["cp", "--sparse=always", "--reflink=auto", str(images.disk), str(host.disk)]
+        run(copy, host.folder / "copy.log")
         host.xen.unlink(missing_ok=True)
     if any(is_on(host) for host in layout.hosts):
         return
@@ -146,8 +145,9 @@ def wait_ready(hosts: Sequence[Host], say: Say, *, boots_wanted: int = 1) -> Non
 def _check_boots(host: Host, waited_s: float) -> None:
     if not is_on(host):
         raise LabError(f"{host.name} ended while it booted", _why(host))
-    if FAILED.encode() in host.console.read_bytes():
-        raise LabError(f"{host.name} did not boot", tail(host.console))
+    before, failed, after = host.console.read_text(errors="replace").partition(FAILED)
+    if failed and "\n" in after:
+        raise LabError(f"{host.name} did not boot: {after.splitlines()[0].strip()}", last(before))
     if waited_s > BOOT_TIMEOUT_S:
         raise LabError(f"{host.name} is not ready after {BOOT_TIMEOUT_S:.0f} s", _why(host))
 

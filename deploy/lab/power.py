@@ -1,11 +1,9 @@
 """What a machine's power supply does: a host that rebooted into a new hypervisor comes on again."""
 
-import threading
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterable, Sequence
 
 from deploy.lab import machine
+from deploy.lab.background import Background
 from deploy.lab.errors import LabError
 from deploy.lab.lab import Lab
 from deploy.lab.remote import disconnect
@@ -13,7 +11,7 @@ from deploy.lab.remote import disconnect
 POLL_S = 0.5
 
 
-class Power:
+class Power(Background):
     """`with Power(lab, names) as power:` switches on again whoever switched itself off.
 
     `power.keep_off(name)`: not this one; a host that does not come back from its reboot.
@@ -21,31 +19,20 @@ class Power:
     """
 
     def __init__(self, lab: Lab, names: Sequence[str]) -> None:
+        super().__init__()
         self._lab = lab
         self._names = list(names)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._tend, daemon=True)
         self.problems: list[str] = []
         self.restarts: list[str] = []
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
+    def work(self) -> Iterable[Callable[[], None]]:
+        return (self._tend,)
 
     def keep_off(self, name: str) -> None:
         self._names.remove(name)
 
     def _tend(self) -> None:
-        while not self._stop.wait(POLL_S):
+        while not self.over.wait(POLL_S):
             for name in list(self._names):
                 host = self._lab.layout.host(name)
                 if machine.went_off(host):

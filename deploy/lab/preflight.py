@@ -13,7 +13,7 @@ from deploy.lab.tools import find
 
 PROGRAMS = (
     "qemu-system-x86_64", "mmdebstrap", "mkfs.ext4", "cpio", "modprobe", "depmod", "dpkg-deb",
-    "apt-get", "ssh", "ssh-keygen", "socat", "gcc", "make", "flex", "bison", "bc", "strip",
+    "apt-get", "ssh", "ssh-keygen", "socat", "gcc", "make", "flex", "bison", "bc", "strip", "xz",
     "chroot",
 )  # fmt: skip
 # A host of 1,280 MiB was seen to hold at most 90 % of that, and QEMU some 60 MiB for itself.

@@ -55,8 +55,8 @@ def running(pid_file: Path) -> int | None:
     """
     try:
         record = json.loads(pid_file.read_text())
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, ValueError):
+        return None  # nothing was started, or the machine went down while it was written
     pid, started = int(record["pid"]), record["started"]
     return pid if started is not None and start_time(pid) == started else None
 

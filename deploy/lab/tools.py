@@ -1,6 +1,7 @@
 """Running outside programs: each with its own log, each failure with one clear line."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -12,6 +13,8 @@ from deploy.lab.errors import LabError
 
 INSTALL_HINT = "deploy/lab/install-host-packages.sh installs it"
 TAIL_LINES = 12
+# Escape sequences (ECMA-48) and other control characters, but for the ends of lines.
+CONTROL = r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]"
 
 Say = Callable[[str], None]
 
@@ -20,8 +23,13 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
     """The last lines of a log, indented; empty where there is no log."""
     if not path.exists():
         return ""
-    text = path.read_bytes()[-20_000:].decode(errors="replace")
-    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+    return last(path.read_bytes()[-20_000:].decode(errors="replace"), lines)
+
+
+def last(text: str, lines: int = TAIL_LINES) -> str:
+    """The last lines that say something, indented, without what steers a terminal."""
+    said = [line.rstrip() for line in re.sub(CONTROL, "", text).splitlines()]
+    return "\n".join(f"    {line}" for line in [line for line in said if line][-lines:])
 
 
 def find(program: str) -> str:

@@ -9,11 +9,12 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from deploy.lab.background import Background
 from deploy.lab.remote import Remote
 from deploy.lab.sightings import Domain, Sighting, beat_of
 
@@ -40,39 +41,26 @@ def sighting_of(host: str, asked_s: float, answered_s: float, line: str) -> Sigh
     return Sighting(host, found["boot"], asked_s, answered_s, domains)
 
 
-class Watch:
+class Watch(Background):
     """`with Watch(remotes) as watch:`; watch.sightings() grows until the block ends."""
 
     def __init__(
         self, remotes: Sequence[Remote], *, interval_s: float = 1.0, record: Path | None = None
     ) -> None:
+        super().__init__()
         self._remotes = remotes
         self._interval_s = interval_s
         self._record = record
         self._sightings: list[Sighting] = []
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
-    def __enter__(self) -> Self:
-        for remote in self._remotes:
-            thread = threading.Thread(target=self._follow, args=(remote,), daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        return self
+    def work(self) -> Iterable[Callable[[], None]]:
+        return [partial(self._follow, remote) for remote in self._remotes]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
+    def wake(self) -> None:
         for process in list(self._processes.values()):
             process.terminate()
-        for thread in self._threads:
-            thread.join()
 
     def sightings(self) -> list[Sighting]:
         """What was seen so far, in order of arrival."""
@@ -86,7 +74,7 @@ class Watch:
 
     def _follow(self, remote: Remote) -> None:
         """Looks until the end; a host that is away is tried again and again."""
-        while not self._stop.is_set():
+        while not self.over.is_set():
             argv = remote.argv(PROGRAM, shared=False)
             with subprocess.Popen(
                 argv,
@@ -98,11 +86,11 @@ class Watch:
                 self._processes[remote.host.name] = process
                 self._ask(remote.host.name, process)
                 process.terminate()
-            self._stop.wait(RECONNECT_S)
+            self.over.wait(RECONNECT_S)
 
     def _ask(self, host: str, process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None and process.stdout is not None
-        while not self._stop.is_set():
+        while not self.over.is_set():
             asked_s = time.monotonic()
             try:
                 # Past Python's buffer, which would be flushed again, in vain, at the end.
@@ -113,7 +101,7 @@ class Watch:
             if not line:
                 return
             self._remember(sighting_of(host, asked_s, time.monotonic(), line), line)
-            self._stop.wait(self._interval_s)
+            self.over.wait(self._interval_s)
 
     def _remember(self, sighting: Sighting, line: str) -> None:
         with self._lock:

@@ -27,7 +27,7 @@ CRITICAL = ("stopped", "both", "unknown", "crashed")
 WARNING = (
     *("paused", "abort", "aborted", "blocked", "failed", "alarm", "silent"),
     *("refused", "stayed", "held", "mending", "late", "lost", "lacking", "exposed"),
-    *("arrival", "quarantined", "left_out", "aside"),
+    *("arrival", "quarantined", "left_out", "put_off", "waits", "aside"),
 )
 DEBUG = ("started", "moved", "draining", "moot", "opened", "notice", "loading", "retune")
 SEVERITIES = {

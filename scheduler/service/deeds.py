@@ -23,6 +23,10 @@ from scheduler.service.shapes import Accepted, ChoiceCount, StartBody, Started
 from scheduler.store import Conflict, Taken
 
 SHOWN_PROBLEMS = 100
+BLOCKED = (
+    "nothing was started: some hosts are blocked; "
+    "accept_blocked (--accept-blocked) starts it for the rest"
+)
 
 
 class Action(StrEnum):
@@ -114,12 +118,11 @@ def _aborted_already(head: Rollout) -> Problem:
 def start(parts: Service, request: Request, who: Caller, body: StartBody) -> Started:
     """Look at every host, plan, and write the rollout down. Raises Problem 409 with names."""
     drawn = _draw(parts, body, who)
-    blocked = blocked_reasons(drawn.planned.plan, obstacles=drawn.obstacles)
+    blocked = blocked_reasons(drawn.planned.plan, drawn.at_rest.guests, drawn.obstacles)
     if body.dry_run:
         return _started(drawn, None, blocked)
     if blocked and not body.accept_blocked:
-        said = "nothing was started: some hosts are blocked; accept_blocked starts it for the rest"
-        raise conflict("blocked", said, _shown(blocked))
+        raise conflict("blocked", BLOCKED, _shown(blocked))
     parts.note(request, who, "start", ", ".join(body.advisories), body.reason)
     try:
         rollout = begin(parts.store, drawn, waits=body.wait, second_person=parts.two_people)

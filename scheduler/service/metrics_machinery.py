@@ -13,6 +13,7 @@ from agents.keys import host_slug, queue_name
 from scheduler.lease import LEASE_KEY, LEASE_MS
 from scheduler.notify.outbox import LEASE_KEY as NOTIFIER_KEY
 from scheduler.notify.outbox import Outbox
+from scheduler.service.metrics_denied import denied
 from scheduler.service.parts import Service
 from scheduler.service.views import FleetView
 
@@ -25,6 +26,7 @@ def machinery(parts: Service, fleet: FleetView) -> Iterator[Metric]:
     yield _leases(client)
     yield _heartbeats(client, fleet)
     yield _queued(client, fleet)
+    yield denied(client, fleet.hosts, datetime.now(UTC).timestamp())
     yield from _notifications(parts)
     followers = "Dashboards that follow the live feed of this process."
     yield GaugeMetricFamily("xenroll_live_followers", followers, value=parts.feed.listeners)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agents.wire import Kind
+from scheduler.late_wave import late_hosts
 from scheduler.progress import Progress, StepView, WaveView
 from scheduler.rollout import ENDED, HostRecord, HostState, RolloutState, attempt_id
 from scheduler.service.views import FleetView, RolloutView
@@ -93,7 +94,7 @@ class HeldRow:
     owner: str
     reason: str
     since_s: float | None
-    kind: str  # `blocked host`, `held step`, `guest left out`, `guest down`
+    kind: str  # `blocked host`, `late host`, `held step`, `guest left out`, `guest down`
 
 
 @dataclass(frozen=True)
@@ -202,13 +203,22 @@ def held(view: RolloutView, fleet: FleetView) -> list[HeldRow]:
 
 
 def _blocked(view: RolloutView, fleet: FleetView) -> Iterable[HeldRow]:
+    late = late_hosts(view.book)
     for host in view.progress.hosts:
+        since_s = (view.at - host.since).total_seconds() if host.since else None
+        if host.name in late:
+            yield HeldRow(host.name, "", _owners(view, host), host.reason, since_s, "late host")
         if host.state is not HostState.BLOCKED:
             continue
-        since_s = (view.at - host.since).total_seconds() if host.since else None
         for guest, reason in view.blocked.get(host.name) or [("", host.reason)]:
             owner = fleet.owner_of(guest)
             yield HeldRow(host.name, guest, owner, reason, since_s, "blocked host")
+
+
+def _owners(view: RolloutView, host: HostRecord) -> str:
+    """Of the guests at rest on a host of the late wave."""
+    here = [g for g in view.book.guests.values() if g.quarantine and g.host == host.name]
+    return ", ".join(sorted({guest.owner for guest in here if guest.owner}))
 
 
 def crash_classes(view: RolloutView) -> list[CrashClass]:

@@ -59,6 +59,7 @@ def _wave_actions(record: WaveRecord | None, word: str, approved: bool) -> tuple
         return ()
     first = "resume" if word == "paused" else "pause"
     asks = record.state is WaveState.WAITING and record.approval is None and not approved
+    asks = asks and not record.late  # a person's word about the class is what that waits for
     wanted = asks and any("approv" in hold.reason or "word" in hold.reason for hold in record.holds)
     return (first, "approve") if wanted else (first,)
 

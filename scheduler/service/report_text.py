@@ -119,12 +119,13 @@ def sections(said: Report) -> list[Section]:
     """Under way, decided, next: what who takes over has to know; only what there is."""
     more = said.hosts_left - len(said.next_hosts)
     found: list[Section] = [
+        ("Classes of guests that are not moved", [one.words for one in said.quarantined]),
         ("Under way", [_step(one) for one in said.under_way]),
         ("Who decided what", [_line(one) for one in said.decisions]),
         ("What comes next", [_next(one) for one in said.next_hosts]),
     ]
     if said.next_hosts and more > 0 and len(said.next_hosts) == NEXT_HOSTS:
-        found[2][1].append(f"and {more} more hosts that are not fixed yet")
+        found[3][1].append(f"and {more} more hosts that are not fixed yet")
     return [(title, lines) for title, lines in found if lines]
 
 

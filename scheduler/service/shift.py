@@ -14,7 +14,7 @@ from agents.wire import Kind
 from scheduler.account import Account, account
 from scheduler.book import Book
 from scheduler.forecast_assumed import assumed, in_short
-from scheduler.progress import StepView
+from scheduler.progress import ClassAtRest, StepView
 from scheduler.rollout import ENDED, Happening, HostState, Step, StepState
 from scheduler.service import present
 from scheduler.service.pace import pace
@@ -74,6 +74,7 @@ class Report(Account):
     happened: Since
     lines: list[Happening]  # without those that are only counted, oldest first
     lines_left_out: int  # older ones, for which the event log is the place
+    quarantined: list[ClassAtRest]  # classes that are not moved, whose, and who waits for them
     under_way: list[StepView]
     held_now: list[Held]
     decisions: list[Happening]
@@ -105,6 +106,7 @@ def report(
         happened=_since(book, start),
         lines=notable[-LISTED:],
         lines_left_out=max(0, len(notable) - LISTED),
+        quarantined=list(view.progress.quarantined),
         under_way=list(view.progress.in_flight),
         held_now=_held(view, fleet),
         decisions=[one for one in told if _decided(one)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -94,6 +95,8 @@ def _guest(guest: Mapping[str, Any], bridges: tuple[str, ...], autostart: bool) 
         nomigrate=guest.get("evacuation") == "hold",
         autostart=autostart,
         kernel=f"/srv/{_kernel(guest)}",
+        kernel_release=_release(guest),
+        kernel_arch="i386" if "i386" in (guest.get("class") or "").split() else "x86_64",
     )
 
 
@@ -101,3 +104,9 @@ def _kernel(guest: Mapping[str, Any]) -> str:
     """The kernel's name from a class such as `pvh linux-6.1 x86_64`."""
     words = [word for word in (guest.get("class") or "").split() if word not in KINDS]
     return words[0] if words else "vmlinux"
+
+
+def _release(guest: Mapping[str, Any]) -> str | None:
+    """`6.1.0` of a class that names a kernel `linux-6.1`; None where it names none."""
+    found = re.search(r"[0-9]+[.][0-9]+", _kernel(guest))
+    return f"{found.group()}.0" if found else None

@@ -32,6 +32,9 @@ class GuestSpec:
     autostart: bool = False
     paused: bool = False
     kernel: str = "/srv/vmlinux"
+    kernel_release: str | None = None
+    """What the kernel's file says of itself, in every dom0; None: there is no such file."""
+    kernel_arch: str = "x86_64"
     ramdisk: str = "/srv/initrd.gz"
     cmdline: str = "console=hvc0"
     xenstore: dict[str, str] = field(default_factory=dict)

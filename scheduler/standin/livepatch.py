@@ -1,7 +1,8 @@
 """`xen-livepatch`: list, upload, load, apply, revert, replace, unload.
 
-A payload file is a few lines of text: `build-id: HEX` names the hypervisor build it fits (as every
-real payload does), `metadata: TEXT` is shown by `list`.  Exit codes: 0 done, 1 error, 2 try again.
+A payload file is a few lines of text: `build-id: HEX` names the hypervisor build it fits and
+`id: TEXT` the patch itself (as every real payload does; two files of one id are the same patch),
+`metadata: TEXT` is shown by `list`.  Exit codes: 0 done, 1 error, 2 try again.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ HELP = (
     "  replace <name>         apply <name> patch and revert all others.\n"
     "  unload <name>          unload name <name> patch.\n"
     "  load <file> [flags]    upload and apply <file> with name as the <file> name\n"
+    "    Supported flags:\n"
+    "      --nodeps           Disable inter-module buildid dependency check.\n"
+    "                         Check only against hypervisor buildid.\n"
 )
 EAGAIN, ENOENT, EEXIST, EINVAL = 11, 2, 17, 22
 TEXTS = {
@@ -85,7 +89,9 @@ def _list(dom0: Dom0) -> int:
         return 0
     say(f" {'ID':<39}| status     | metadata\n" + "-" * 40 + "+" + "-" * 12 + "+" + "-" * 15 + "\n")
     for patch in patches:
-        say(f"{patch['name']:<40}| {patch['state']:<10} | {patch['metadata']}\n")
+        number = patch.get("rc", 0)
+        failed = f" ({number}, {TEXTS[number]})" if number else ""
+        say(f"{patch['name']:<40}| {patch['state']}{failed}    | {patch['metadata']}\n")
     return 0
 
 
@@ -117,7 +123,7 @@ def _upload(dom0: Dom0, name: str, path: str) -> int:
         if refusal is None:
             metadata = payload.get("metadata", "")
             change.state["livepatches"].append(
-                {"name": name, "state": "CHECKED", "metadata": metadata}
+                {"name": name, "state": "CHECKED", "metadata": metadata, "id": payload.get("id")}
             )
             change.note("livepatch", name=name, state="CHECKED")
     if refusal is not None:
@@ -128,9 +134,12 @@ def _upload(dom0: Dom0, name: str, path: str) -> int:
 
 
 def _unfit(state: dict[str, Any], name: str, payload: dict[str, str]) -> int | None:
-    if payload.get("build-id") != state["xen"]["build_id"]:
-        return EINVAL
-    return EEXIST if any(p["name"] == name for p in state["livepatches"]) else None
+    """Why Xen does not take it, looking as livepatch.c does: at the name, the patch, the build."""
+    loaded = state["livepatches"]
+    mine = payload.get("id")
+    if any(p["name"] == name or (mine and p.get("id") == mine) for p in loaded):
+        return EEXIST
+    return None if payload.get("build-id") == state["xen"]["build_id"] else EINVAL
 
 
 def _load(dom0: Dom0, path: str) -> int:
@@ -164,6 +173,8 @@ def _act(dom0: Dom0, action: str, name: str) -> int:
     failure = EINVAL if stale else _failure(dom0)
     if failure is not None:
         say("failed\n")
+        with dom0.change() as change:
+            _patch(change.state, name)["rc"] = failure if failure == EINVAL else 0
         return _error(failure)
     dom0.world.sleep(0.06)
     with dom0.change() as change:
@@ -188,7 +199,10 @@ def _set_state(state: dict[str, Any], action: str, name: str, after: str | None)
             patch["state"] = "CHECKED"
     if after is None:
         state["livepatches"] = [p for p in state["livepatches"] if p["name"] != name]
-    for patch in state["livepatches"]:
-        if patch["name"] == name:
-            patch["state"] = after
-            patch["reverted"] = action == "revert"
+        return
+    _patch(state, name).update(state=after, reverted=action == "revert", rc=0)
+
+
+def _patch(state: dict[str, Any], name: str) -> dict[str, Any]:
+    """The one that is loaded under this name; there is one."""
+    return next(patch for patch in state["livepatches"] if patch["name"] == name)

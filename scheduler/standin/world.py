@@ -13,6 +13,7 @@ from typing import Any
 from scheduler.standin import lifecycle
 from scheduler.standin.guest_config import GuestSpec, guest_config, xl_cfg
 from scheduler.standin.install import install
+from scheduler.standin.kernel_file import bzimage
 from scheduler.standin.microjson import dumps
 from scheduler.standin.store import Change, World, replace_file
 
@@ -195,6 +196,16 @@ def domain_0(memory_kib: int, now: float) -> dict[str, Any]:
     return domain
 
 
+def _install_kernel(world: World, kernel: str, image: bytes) -> None:
+    """A fleet has the same kernels in every dom0."""
+    for host in world.hosts():
+        path = f"{world.host_dir(host)}/root{kernel}"
+        if not os.path.exists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(image)
+
+
 def add_guest(world: World, spec: GuestSpec) -> int:
     """Put a running guest on its host; its domid.  Its xl.cfg is written to `/etc/xen` there."""
     if spec.host not in world.hosts():
@@ -202,6 +213,8 @@ def add_guest(world: World, spec: GuestSpec) -> int:
     spec = replace(spec, uuid=spec.uuid or str(uuids.uuid5(uuids.NAMESPACE_DNS, spec.name)))
     root = f"{world.host_dir(spec.host)}/root"
     replace_file(f"{root}/etc/xen/{spec.name}.cfg", xl_cfg(spec))
+    if spec.kernel_release and spec.kind != "hvm":
+        _install_kernel(world, spec.kernel, bzimage(spec.kernel_release, spec.kernel_arch))
     if spec.autostart:
         os.symlink(f"../{spec.name}.cfg", f"{root}/etc/xen/auto/{spec.name}.cfg")
     with Change(world, spec.host) as change:

@@ -201,9 +201,10 @@ def take_over(draft: Draft, planned: Planned) -> None:
         draft.add_step(step)
     keep(draft, planned, generation, waves_before)
     tried = draft.book.guests | draft.guests
-    late = put_off(planned.plan, tried)
-    succeed(draft, waves_of(planned.plan, generation, waves_before, late))
     alone = left_alone(draft.book)
+    found = put_off(planned.plan, tried)
+    late = {name: why for name, why in found.items() if name not in alone}
+    succeed(draft, waves_of(planned.plan, generation, waves_before, late))
     for name, record in hosts_of(planned, waves_before, tried).items():
         if name not in alone:
             _take_over_host(draft, name, record)

@@ -93,13 +93,15 @@ def switch_on(layout: Layout, host: Host, images: Images, size: qemu.Size) -> No
     preflight.check_ports(layout, [host], with_hub=False)
     if not host.disk.exists():
         raise LabError(f"{host.name} has no disk; `lab up` makes one")
-    host.console.write_bytes(b"")
+    log = host.folder / "qemu.log"
+    for said_before in (host.console, log):
+        said_before.write_bytes(b"")
     host.qmp_socket.unlink(missing_ok=True)
     if host.xen.exists():
         images = replace(images, xen=host.xen.resolve())
     command = qemu.argv(layout, host, images, size)
     command[0] = find(command[0])
-    processes.start(command, host.pid_file, host.folder / "qemu.log")
+    processes.start(command, host.pid_file, log)
 
 
 def install_xen(host: Host, xen: Path) -> None:

@@ -106,7 +106,7 @@ def add_guest_files(root: Path, kernel: Path, initramfs: Path) -> None:
 
 
 def make_disk(root: Path, disk: Path, size_mib: int, log: Path) -> None:
-    """root as a sparse ext4 file; without a journal, as a host's disk here never outlives it."""
+    """root as a sparse ext4 file; a small journal keeps it whole when a host loses its power."""
     with disk.open("wb") as file:
         file.truncate(size_mib << 20)
-    run(["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-d", str(root), str(disk)], log)
+    run(["mkfs.ext4", "-q", "-F", "-J", "size=8", "-d", str(root), str(disk)], log)

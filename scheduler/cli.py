@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import typer
 
+from scheduler.cli_exit import EXIT_CODES
+
 
 def _offline(app: typer.Typer) -> None:
     from scheduler import cli_plan
@@ -20,7 +22,7 @@ def _offline(app: typer.Typer) -> None:
 def _rollout(app: typer.Typer) -> None:
     from scheduler import cli_people, cli_rollout, cli_rollout_show
 
-    cli_people.people(cli_rollout.app)(cli_rollout_show.show)
+    cli_people.people(cli_rollout.app, watch=True)(cli_rollout_show.show)
     app.add_typer(cli_rollout.app, name="rollout")
 
 
@@ -94,6 +96,7 @@ def build(command: str | None = None) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         help="Roll a fleet of Xen hosts onto a fixed hypervisor, guest by guest.",
+        epilog=EXIT_CODES,
     )
     app.callback()(_root)
     wanted = PARTS.get(command or "")

@@ -148,20 +148,21 @@ COLUMNS = (
 )
 
 
-@people(app, "list")
+@people(app, "list", watch=True)
 def list_() -> None:
     """Every advisory, with how many hosts are what to it."""
-    print_rows(ask().get("/advisories"), COLUMNS, chosen())
+    print_rows(ask().all("/advisories"), COLUMNS, chosen())
 
 
 STANDINGS = (Column("HOST", "host"), Column("EXPOSURE", "exposure"), Column("WHY", "reason"))
 
 
-@people(app)
+@people(app, watch=True)
 def show(name: Name) -> None:
     """One advisory, and each host's standing with the reason."""
-    seen = ask().get(f"/advisories/{quote(name, safe='')}")
-    print_lines(seen, [f"{seen['name']}: {seen['title']}"], chosen())
+    api, path = ask(), f"/advisories/{quote(name, safe='')}"
+    seen, rows = api.get(path), api.all(f"{path}/hosts")
+    standings = {row["host"]: row for row in rows}
+    print_lines(seen | {"standings": standings}, [f"{seen['name']}: {seen['title']}"], chosen())
     if not chosen().for_programs:
-        rows = [{"host": host, **one} for host, one in seen["standings"].items()]
         print_rows(rows, STANDINGS, chosen())

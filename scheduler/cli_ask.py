@@ -13,7 +13,7 @@ import ipaddress
 import os
 import stat
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,26 +59,34 @@ class Api:
         self._client = client
         self._where = where
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, wait_s: float = READ_S, **query: object) -> Any:
         """What a path answers, parsed."""
         given = {name: _word(value) for name, value in query.items() if value is not None}
-        return self._answer("GET", path, params=given).json()
+        timeout = httpx.Timeout(wait_s, connect=CONNECT_S)
+        return self._answer("GET", path, params=given, timeout=timeout).json()
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._client.close()
 
     def text(self, path: str, **query: object) -> str:
         """What a path answers, as text."""
         given = {name: _word(value) for name, value in query.items() if value is not None}
         return self._answer("GET", path, params=given).text
 
-    def all(self, path: str, **query: object) -> list[Any]:
-        """Every item of a list that comes in pages."""
-        found: list[Any] = []
+    def pages(self, path: str, **query: Any) -> Iterator[Any]:
+        """Every page of a long list."""
         cursor: str | None = None
         while True:
             said = self.get(path, limit=AT_ONCE, cursor=cursor, **query)
-            found += said["items"]
+            yield said
             cursor = said["next"]
             if cursor is None:
-                return found
+                return
+
+    def all(self, path: str, **query: object) -> list[Any]:
+        """Every item of a list that comes in pages."""
+        return [item for said in self.pages(path, **query) for item in said["items"]]
 
     def act(self, path: str, body: Mapping[str, object], wait_s: float = READ_S) -> Any:
         """Ask for a change, once: a repetition of this request would change nothing more."""

@@ -15,7 +15,7 @@ COLUMNS = (
 
 def host_closed() -> None:
     """Hosts that take no new guests, for whoever places guests; the key is `xr:closed`."""
-    found = ask().get("/closed-hosts")
+    found = ask().all("/closed-hosts")
     if not found and not chosen().for_programs:
         print_lines([], ["no host is closed"], chosen())
         return

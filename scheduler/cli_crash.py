@@ -13,7 +13,7 @@ from rich.text import Text
 from scheduler.classes import ClassView
 from scheduler.cli_ask import Refused
 from scheduler.cli_exit import Exit
-from scheduler.cli_people import ask, chosen, people
+from scheduler.cli_people import Yes, ask, chosen, people, sure
 from scheduler.cli_print import document, print_lines
 from scheduler.comparison import Comparison
 from scheduler.crash_views import CrashList
@@ -37,7 +37,7 @@ def _row(table: Table, *cells: object) -> None:
     table.add_row(*(Text(plain(str(cell))) for cell in cells))
 
 
-@people(crashes, "list")
+@people(crashes, "list", watch=True)
 def list_crashes(
     days: Days = 30,
     everything: Annotated[
@@ -45,7 +45,9 @@ def list_crashes(
     ] = False,
 ) -> None:
     """Guests that crashed, or ended for an unknown cause, with the moves they are put down to."""
-    found = ask().get("/crash-watch", days=days, everything=everything)
+    first, *more = ask().pages("/crash-watch", days=days, everything=everything)
+    found = {name: said for name, said in first.items() if name != "next"}
+    found["endings"] += [ending for said in more for ending in said["endings"]]
     if chosen().for_programs:
         print(document(found, chosen()))
     else:
@@ -108,10 +110,10 @@ def _rate(rate: float | None) -> str:
     return "-" if rate is None else f"{rate:.3g}"
 
 
-@people(classes, "list")
+@people(classes, "list", watch=True)
 def list_classes() -> None:
     """Each class and pair of builds: moves, crashes, hours, and whether it is quarantined."""
-    rows = ask().get("/classes")
+    rows = ask().all("/classes")
     if chosen().for_programs:
         print(document(rows, chosen()))
         return
@@ -137,8 +139,10 @@ def _state(one: ClassView) -> str:
 def release(
     guest_class: Annotated[str, typer.Argument(metavar="CLASS", help="As `class list` names it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it may be moved again.")],
+    yes: Yes = False,
 ) -> None:
     """Let a quarantined class be moved again; its crashes so far are forgiven."""
+    sure(f"let guests of class {plain(guest_class)} be moved again?", yes)
     if len(reason.strip()) < 3:
         raise Refused(Exit.BAD_INPUT, "--reason: say why the class may be moved again")
     said = ask().act("/classes/actions/release", {"guest_class": guest_class, "reason": reason})

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from scheduler.cli_common import Exit, fail, note, settings, store
-from scheduler.cli_people import Reason, chosen
+from scheduler.cli_people import Reason, Yes, chosen, sure
 from scheduler.cli_print import print_lines
 
 
@@ -49,10 +49,12 @@ def host_enroll(
 def host_withdraw(
     name: Annotated[str, typer.Argument(help="The host whose user is taken away.")],
     reason: Reason = "",
+    yes: Yes = False,
 ) -> None:
     """Take a host's Redis user away: its agent can no longer report or be given steps."""
     from scheduler.enroll import withdraw
 
+    sure(f"take the Redis user of host {name} away?", yes)
     with store() as held:
         note(held, "host.withdraw", name, reason)
         if not withdraw(held.client, name):

@@ -29,6 +29,13 @@ class Exit(IntEnum):
     NOT_FOUND = 8  # there is no rollout, host, guest or advisory of that name
 
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 makes no sense in this state; 2 bad input; 3 planned, but some hosts "
+    "are blocked; 4 nothing can be planned; 5 a defect; 6 Redis, or the service, does not answer; "
+    "7 no token, or a role that is not enough; 8 there is nothing of that name."
+)
+
+
 def fail(code: Exit, lines: str | Sequence[str]) -> NoReturn:
     """End with these lines on stderr."""
     for line in [lines] if isinstance(lines, str) else lines:

@@ -49,7 +49,7 @@ HOSTS = (
 )
 
 
-@people(hosts, "list")
+@people(hosts, "list", watch=True)
 def host_list() -> None:
     """Every host of the inventory with its newest report."""
     found = ask().all("/hosts")
@@ -58,7 +58,7 @@ def host_list() -> None:
     print_rows(found, HOSTS, chosen())
 
 
-@people(hosts, "show")
+@people(hosts, "show", watch=True)
 def host_show(name: str) -> None:
     """One host: what it runs, what is left over, what its boot would start."""
     seen = ask().get(f"/hosts/{quote(name, safe='')}")
@@ -96,7 +96,7 @@ def _obstacles(guest: Row) -> list[str]:
     return [str(one["text"]) for one in guest["obstacles"]]
 
 
-people(hosts, "closed")(host_closed)
+people(hosts, "closed", watch=True)(host_closed)
 people(hosts, "enroll", without=["server", "form"])(host_enroll)
 people(hosts, "withdraw", without=["server", "form"])(host_withdraw)
 
@@ -116,7 +116,7 @@ GUESTS = (
 )
 
 
-@people(guests, "list")
+@people(guests, "list", watch=True)
 def guest_list(
     host: Annotated[str | None, typer.Option(help="Only the guests of this host.")] = None,
 ) -> None:
@@ -124,7 +124,7 @@ def guest_list(
     print_rows(ask().all("/guests", host=host), GUESTS, chosen())
 
 
-@people(guests, "show")
+@people(guests, "show", watch=True)
 def guest_show(name: str) -> None:
     """One guest: where it runs, and what would keep it from being moved."""
     found = ask().get(f"/guests/{quote(name, safe='')}")
@@ -140,7 +140,7 @@ def _guest_lines(one: Row) -> list[str]:
     ]
 
 
-people(guests, "evidence", without=["server"])(guest_evidence)
+people(guests, "evidence")(guest_evidence)
 
 
 @people(inventory, "apply")

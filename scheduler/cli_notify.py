@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
-from scheduler.cli_common import Exit, fail, note, person, settings, store
-from scheduler.notify.outbox import Asked, Outbox, TargetStatus, TestResult
-from scheduler.notify.targets import TargetError, load_config
-from scheduler.store import Store
-from scheduler.text import plain
+from scheduler.cli_ask import Api, Refused
+from scheduler.cli_common import Exit, fail, settings
+from scheduler.cli_people import Reason, Yes, ask, chosen, people, sure, why
+from scheduler.cli_print import Column, Row, print_lines, print_rows
 
 WAIT_S = 65.0
 """For a test's answer: a little more than the longest time that a target may be given."""
@@ -24,7 +21,6 @@ LISTED = 20
 
 app = typer.Typer(no_args_is_help=True, help="Tell other systems what happens, by webhooks.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Name = Annotated[str, typer.Argument(metavar="TARGET", help="Its name in the notification file.")]
 File = Annotated[
     Path | None, typer.Option("--file", help="The notification file; else XENROLL_NOTIFY_FILE.")
@@ -36,6 +32,7 @@ def run(file: File = None) -> None:
     """Send notifications until SIGTERM; a second one waits its turn."""
     from scheduler.link import Away, patient
     from scheduler.notify.run import Notifier
+    from scheduler.notify.targets import TargetError, load_config
     from scheduler.serve import SystemClock, log
 
     given = settings()
@@ -52,79 +49,87 @@ def run(file: File = None) -> None:
     raise typer.Exit(Notifier(client, config, targets, SystemClock().now, log).run())
 
 
-def _outbox(held: Store) -> Outbox:
-    return Outbox(held.client, held.writer)
+COLUMNS = (
+    Column("TARGET", "name"),
+    Column("KIND", "kind"),
+    Column("CALLS", "where"),
+    Column("WAITING", "waiting"),
+    Column("DELIVERED", "delivered"),
+    Column("GIVEN UP", "dead"),
+    Column("FROM", "severity", wide=True),
+    Column("TRIES", "tries", wide=True),
+    Column("NEWEST", lambda row: (row["last_ok_at"] or "")[:16].replace("T", " "), wide=True),
+    Column("LAST ANSWER", "last_said"),
+)
 
 
-@app.command(name="list")
-def list_(as_json: AsJson = False) -> None:
+@people(app, "list", watch=True)
+def list_() -> None:
     """Every target: what waits, what was delivered, what was given up and why."""
-    with store() as held:
-        outbox = _outbox(held)
-        found, leader = outbox.status(), outbox.leader()
-        dead = {one.name: outbox.dead(one.name, LISTED) for one in found}
-    if as_json:
-        rows = [
-            one.model_dump(mode="json")
-            | {"given_up_newest": [d.model_dump(mode="json") for d in dead[one.name]]}
-            for one in found
-        ]
-        typer.echo(json.dumps({"sender": leader, "targets": rows}, indent=2))
+    api = ask()
+    found = api.get("/notifications")
+    for one in found["targets"]:
+        dead = f"{_path(one['name'])}/dead"
+        one["given_up_newest"] = api.get(dead, limit=LISTED)["items"] if one["dead"] else []
+    if chosen().for_programs:
+        print_lines(found, [], chosen())
         return
-    typer.echo(plain(f"sent by {leader}" if leader else "nothing is sent: no sender runs"))
-    for one in found:
-        typer.echo(plain(_line(one)))
-        for lost in dead[one.name]:
-            what = f"{lost.event.rollout} {lost.event.kind}"
-            typer.echo(plain(f"  given up: {lost.event.id} ({what}): {lost.said}"))
+    leader = found["sender"]
+    print_lines(
+        {}, [f"sent by {leader}" if leader else "nothing is sent: no sender runs"], chosen()
+    )
+    print_rows(found["targets"], COLUMNS, chosen())
+    print_lines(
+        {},
+        [_lost(one, lost) for one in found["targets"] for lost in one["given_up_newest"]],
+        chosen(),
+    )
 
 
-def _line(one: TargetStatus) -> str:
-    said = f"; last: {one.last_said}" if one.last_said else ""
-    counts = f"{one.waiting} waiting, {one.delivered} delivered, {one.dead} given up"
-    return f"{one.name:16} {one.kind:12} {one.where:28} {counts}{said}"
+def _path(target: str) -> str:
+    return f"/notifications/{quote(target, safe='')}"
 
 
-@app.command()
-def test(name: Name) -> None:
+def _lost(target: Row, lost: Row) -> str:
+    event = lost["event"]
+    what = f"{event['rollout']} {event['kind']}"
+    return f"given up by {target['name']}: {event['id']} ({what}): {lost['said']}"
+
+
+@people(app)
+def test(name: Name, reason: Reason = "") -> None:
     """Send a test to one target, now and once, and say what came back."""
-    asked = Asked(id=os.urandom(8).hex(), target=name, by=person(), at=datetime.now(UTC))
-    with store() as held:
-        outbox = _outbox(held)
-        _known(outbox, name)
-        note(held, "notify.test", name, "")
-        outbox.ask(asked)
-        result = _wait(outbox, asked.id)
+    api = ask()
+    asked = api.act(f"{_path(name)}/test", {"reason": why(reason)})
+    result = _wait(api, asked["id"])
     if result is None:
-        fail(Exit.REFUSED, f"nobody sent the test within {WAIT_S:.0f} s; see its sender's log")
-    if not result.ok:
-        fail(Exit.REFUSED, f"target {name}: {result.said} (after {result.took_ms} ms)")
-    typer.echo(plain(f"target {name} has it: {result.said}, {result.took_ms} ms"))
+        said = f"nobody sent the test within {WAIT_S:.0f} s; see its sender's log"
+        raise Refused(Exit.REFUSED, said)
+    if not result["ok"]:
+        said = f"target {name}: {result['said']} (after {result['took_ms']} ms)"
+        raise Refused(Exit.REFUSED, said)
+    said = f"target {name} has it: {result['said']}, {result['took_ms']} ms"
+    print_lines(result, [said], chosen())
 
 
-def _known(outbox: Outbox, name: str) -> None:
-    """Ends the command where this target cannot be sent anything."""
-    names = [one.name for one in outbox.targets()]
-    if name not in names:
-        known = ", ".join(names) or "none"
-        fail(Exit.BAD_INPUT, f"no target {name}; the sender knows {known}")
-    if not outbox.leader():
-        fail(Exit.REFUSED, "no sender runs: start `xenroll notify run`")
-
-
-def _wait(outbox: Outbox, test_id: str) -> TestResult | None:
+def _wait(api: Api, test_id: str) -> Row | None:
+    """What came of a test; None where nobody has sent it by then."""
     end_s = time.monotonic() + WAIT_S
-    while (found := outbox.result(test_id)) is None and time.monotonic() < end_s:
-        time.sleep(POLL_S)
-    return found
+    while time.monotonic() < end_s:
+        try:
+            found: Row = api.get(f"/notification-tests/{test_id}")
+        except Refused as refused:
+            if refused.code is not Exit.NOT_FOUND:
+                raise
+            time.sleep(POLL_S)
+        else:
+            return found
+    return None
 
 
-@app.command()
-def retry(name: Name) -> None:
+@people(app)
+def retry(name: Name, reason: Reason = "", yes: Yes = False) -> None:
     """Send everything again that a target was not given, with the same ids."""
-    with store() as held:
-        outbox = _outbox(held)
-        _known(outbox, name)
-        note(held, "notify.retry", name, "")
-        again = outbox.revive(name, datetime.now(UTC))
-    typer.echo(f"{again} notifications for {name} are sent again")
+    sure(f"send everything again that {name} was not given?", yes)
+    said = ask().act(f"{_path(name)}/retry", {"reason": why(reason)})
+    print_lines(said, [f"{said['again']} notifications for {name} are sent again"], chosen())

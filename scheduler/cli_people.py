@@ -15,7 +15,8 @@ import typer
 
 from scheduler.cli_ask import Api, Refused, api
 from scheduler.cli_exit import Exit, fail
-from scheduler.cli_print import Format
+from scheduler.cli_form import Format
+from scheduler.cli_watch import again_and_again
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -33,6 +34,12 @@ _COMMON = {
         Format.TABLE,
     ),
     "asked_json": (Annotated[bool, typer.Option("--json", help="The same as -o json.")], False),
+    "asked_watch": (
+        Annotated[
+            bool, typer.Option("--watch", "-w", help="Again and again; Ctrl-C only detaches.")
+        ],
+        False,
+    ),
     "asked_server": (
         Annotated[
             str | None,
@@ -47,17 +54,23 @@ _COMMON = {
 
 _format: ContextVar[Format] = ContextVar("format", default=Format.TABLE)
 _server: ContextVar[str | None] = ContextVar("server", default=None)
+_api: ContextVar[Api | None] = ContextVar("api", default=None)
 
 
 def people(
-    app: typer.Typer, name: str | None = None, *, without: Sequence[str] = ()
+    app: typer.Typer,
+    name: str | None = None,
+    *,
+    without: Sequence[str] = (),
+    watch: bool = False,
 ) -> Callable[[Function], Function]:
     """Add a function to the program as a command with the options that all of these have.
 
     `without` those: `server`, where it is for control nodes alone; `form`, where --output says
-    something else.
+    something else. `watch`: it only reads, and can be told to go on reading.
     """
-    common = {key: one for key, one in _COMMON.items() if key.removeprefix("asked_") not in without}
+    left_out = {f"asked_{one}" for one in (*without, *(() if watch else ("watch",)))}
+    common = {key: one for key, one in _COMMON.items() if key not in left_out}
 
     def register(function: Function) -> Function:
         @functools.wraps(function)
@@ -66,14 +79,22 @@ def people(
             asked_json: bool,
             asked_form: Format = Format.TABLE,
             asked_server: str | None = None,
+            asked_watch: bool = False,
             **given: Any,
         ) -> None:
             _format.set(Format.JSON if asked_json else asked_form)
             _server.set(asked_server)
+            _api.set(None)
             try:
-                function(**given)
+                if asked_watch:
+                    again_and_again(lambda: function(**given))
+                else:
+                    function(**given)
             except Refused as refused:
                 fail(refused.code, refused.lines)
+            finally:
+                if known := _api.get():
+                    known.close()
 
         seen = inspect.signature(function, eval_str=True)
         more = [
@@ -97,10 +118,14 @@ def chosen() -> Format:
 
 
 def ask() -> Api:
-    """The API that this command asks. Raises Refused."""
+    """The API that this command asks, one and the same until it ends. Raises Refused."""
     from scheduler.cli_common import settings
 
-    return api(settings(), _server.get(), person())
+    known = _api.get()
+    if known is None:
+        known = api(settings(), _server.get(), person())
+        _api.set(known)
+    return known
 
 
 def person() -> str:

@@ -24,6 +24,7 @@ from scheduler.cli_files import (
     same_file,
     write_document,
 )
+from scheduler.cli_form import Format
 from scheduler.cli_plan_extra import (
     DeadlineS,
     Explain,
@@ -61,6 +62,10 @@ Output = Annotated[
     str, typer.Option("--output", "-o", metavar="PLAN", help="Where to; - is standard output.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+CheckForm = Annotated[
+    Format,
+    typer.Option("--output", "-o", help="How to print it; `wide`: every problem, however many."),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same plan.")]
 TimeLimit = Annotated[
     float | None,
@@ -108,7 +113,9 @@ def plan(
     raise typer.Exit(int(_verdict(made)))
 
 
-def check(fleet: FleetFile, plan: PlanFile, json: Json = False) -> None:
+def check(
+    fleet: FleetFile, plan: PlanFile, output: CheckForm = Format.TABLE, json: Json = False
+) -> None:
     """Check a plan against its fleet, by every rule, in every order that the plan allows.
 
     Exit code 0: valid. 1: it has problems. 2: bad input.
@@ -119,10 +126,12 @@ def check(fleet: FleetFile, plan: PlanFile, json: Json = False) -> None:
         fail(Exit.BAD_INPUT, "FLEET and PLAN cannot both be standard input")
     seen = load_fleet_file(fleet)
     found = problems(seen.fleet, _load_plan_file(plan), seen.sha256)
-    if json:
-        _print_json({"valid": not found, "problems": [_problem_row(p) for p in found]})
+    form = Format.JSON if json else output
+    if form.for_programs:
+        _print_found(found, form)
     else:
-        print("\n".join(_told(found)) if found else "valid: no problem found")
+        lines = _told(found, len(found) if form is Format.WIDE else SHOWN)
+        print("\n".join(lines) if found else "valid: no problem found")
     raise typer.Exit(int(Exit.REFUSED if found else Exit.DONE))
 
 
@@ -258,9 +267,15 @@ def _bad_document(path: str, problems: Sequence[str], more: int, at_least: str) 
     fail(Exit.BAD_INPUT, lines + ([f"{path}: and {at_least}{more:,} more"] if more else []))
 
 
-def _told(found: Sequence[Problem]) -> list[str]:
-    lines = [str(problem) for problem in found[:SHOWN]]
-    return lines + ([f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else [])
+def _told(found: Sequence[Problem], most: int = SHOWN) -> list[str]:
+    lines = [str(problem) for problem in found[:most]]
+    return lines + ([f"and {len(found) - most:,} more"] if len(found) > most else [])
+
+
+def _print_found(found: Sequence[Problem], form: Format) -> None:
+    from scheduler.cli_print import document
+
+    print(document({"valid": not found, "problems": [_problem_row(p) for p in found]}, form))
 
 
 def _problem_row(problem: Problem) -> dict[str, Any]:

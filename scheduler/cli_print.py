@@ -6,30 +6,18 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scheduler.cli_form import Format
 from scheduler.text import plain
 
+__all__ = ["Column", "Format", "Row", "document", "print_lines", "print_rows"]
+
 Row = Mapping[str, Any]
-
-
-class Format(StrEnum):
-    """How a command prints what it found."""
-
-    TABLE = "table"
-    WIDE = "wide"  # a table with more columns
-    JSON = "json"
-    YAML = "yaml"
-
-    @property
-    def for_programs(self) -> bool:
-        """Whether everything is printed as one document."""
-        return self in (Format.JSON, Format.YAML)
 
 
 @dataclass(frozen=True)

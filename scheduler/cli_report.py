@@ -22,6 +22,7 @@ class Form(StrEnum):
     MD = "md"
     HTML = "html"
     JSON = "json"
+    YAML = "yaml"
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,8 @@ def report(
         str, typer.Option(help="Since when: 2h, 30m, 22:00 (UTC), or a time; else its start.")
     ] = "",
     output: Annotated[
-        Form, typer.Option("--output", "-o", help="Markdown, one HTML file with plots, or JSON.")
+        Form,
+        typer.Option("--output", "-o", help="Markdown, one HTML file with plots, JSON or YAML."),
     ] = Form.MD,
 ) -> None:
     """What happened since a moment, what is under way, held, decided, and what comes next."""
@@ -45,7 +47,8 @@ def report(
         raise Refused(Exit.BAD_INPUT, f"--since {error}") from None
     api = ask()
     path = f"/rollouts/{the_rollout(api, rollout)}/report"
-    if output is Form.JSON or chosen() is Format.JSON:
-        print(document(api.get(path, since=start), Format.JSON))
+    form = Form.JSON if chosen() is Format.JSON else output
+    if form in (Form.JSON, Form.YAML):
+        print(document(api.get(path, since=start), Format(form.value)))
     else:
-        print(api.text(path, since=start, format=output.value), end="")
+        print(api.text(path, since=start, format=form.value), end="")

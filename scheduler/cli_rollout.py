@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from scheduler.cli_ask import Refused
+from scheduler.cli_ask import Api, Refused
 from scheduler.cli_exit import Exit
 from scheduler.cli_forecast import rollout_forecast
 from scheduler.cli_people import Reason, RolloutId, Yes, ask, chosen, people, sure, the_rollout, why
 from scheduler.cli_print import Column, document, print_lines, print_rows
+from scheduler.cli_watch import DETACHED, again_and_again
 from scheduler.cli_wishes import abort, approve, begin, pause, resume
 
 PLANNING_S = 600.0
@@ -120,7 +121,7 @@ COLUMNS = (
 )
 
 
-@people(app, "list")
+@people(app, "list", watch=True)
 def list_() -> None:
     """Every rollout, the newest last."""
     print_rows(ask().all("/rollouts")[::-1], COLUMNS, chosen())
@@ -153,16 +154,27 @@ def status(
                 raise
             return str(refused)
 
-    if watch:
+    if watch and chosen().for_programs:
+        again_and_again(lambda: _print_progress(api, rollout_id), f"{DETACHED}: {rollout_id}")
+    elif watch:
         look()  # whatever is wrong now ends the command; later only a refusal does
         show_until_ended(rollout_id, patient)
     elif chosen().for_programs:
-        print(document(api.get(f"/rollouts/{rollout_id}/progress"), chosen()))
+        _print_progress(api, rollout_id)
     else:
         show_once(*look())
 
 
-people(app, "forecast")(rollout_forecast)
+def _print_progress(api: Api, rollout_id: str) -> bool:
+    """Print the whole of it; whether it has ended."""
+    from scheduler.rollout import ENDED
+
+    view = api.get(f"/rollouts/{rollout_id}/progress")
+    print(document(view, chosen()))
+    return str(view["state"]) in ENDED
+
+
+people(app, "forecast", watch=True)(rollout_forecast)
 for command in (pause, resume, abort, approve, begin):
     people(app)(command)
 

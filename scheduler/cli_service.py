@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from scheduler.cli_common import Exit, fail, note, person, settings, store
-from scheduler.cli_people import chosen, people
+from scheduler.cli_people import Yes, chosen, people, sure
 from scheduler.cli_print import Column, print_lines, print_rows
 from scheduler.service.access import NAME_FORM, NoToken, Role, Token, Tokens
 from scheduler.store import Store
@@ -115,8 +115,10 @@ def _state(token: Token, now: datetime) -> str:
 def revoke(
     token: Annotated[str, typer.Argument(metavar="ID", help="Its id, as in `token list`.")],
     reason: Reason = "",
+    yes: Yes = False,
 ) -> None:
     """It lets nobody in from this moment; browsers that came in with it are out, too."""
+    sure(f"revoke token {token}?", yes)
     with store() as held:
         try:
             found = _tokens(held).get(token)

@@ -8,7 +8,7 @@ moment, the next one goes on from the records.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -46,6 +46,7 @@ from scheduler.replanner import Replanner
 from scheduler.replanning import Fresh
 from scheduler.rollout import ENDED, RolloutState, Step, StepState, attempt_id
 from scheduler.store import Conflict, Store
+from scheduler.veil import VeiledLog
 from scheduler.verdicts import verdict_of
 from scheduler.watch_store import WatchStore
 from scheduler.watcher import Watcher
@@ -80,7 +81,8 @@ class Controller:
     """Leads every rollout that has not ended; call `tick` again and again."""
 
     def __init__(self, parts: Parts, inventory: Inventory) -> None:
-        self.parts = parts
+        log = VeiledLog(parts.log, parts.store.advisories, parts.clock.now)
+        self.parts = parts = replace(parts, log=log)
         self.inventory = inventory
         self.desk = Desk(parts.client, inventory, parts.clock.monotonic, parts.limits.stale_after_s)
         self.looks = Looks(self.desk, parts.clock)

@@ -108,7 +108,7 @@ def test_a_rollout_is_read_while_it_goes_on(running: Served) -> None:
     played.run(controller)
     assert running.get("/rollouts/xsa-1").json()["state"] == "done"
     assert running.get("/rollouts/xsa-1/report").json()["hosts"] == {"fixed": 4}
-    waves = running.get("/rollouts/xsa-1/waves").json()
+    waves = running.get("/rollouts/xsa-1/waves").json()["items"]
     assert sum(wave["fixed"] for wave in waves) == 4
     assert running.get("/rollouts/xsa-1/plans/1").json()["format"] == "xenroll.plan/1"
     assert [one["id"] for one in running.get("/rollouts").json()["items"]] == ["xsa-1"]

@@ -26,7 +26,7 @@ def running(redis_client: redis.Redis) -> Iterator[Served]:
 
 def test_what_was_never_moved_has_no_crashes_and_no_class(running: Served) -> None:
     assert running.get("/crash-watch").json()["endings"] == []
-    assert running.get("/classes").json() == []
+    assert running.get("/classes").json() == {"items": [], "next": None}
     assert running.get("/crash-comparison").json()["days"] == 90
     refused(running.get("/crash-watch", days=0), 422, "invalid", "query.days")
     refused(running.get("/crash-comparison", confidence=1), 422, "invalid", "query.confidence")

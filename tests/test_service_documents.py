@@ -92,7 +92,7 @@ def test_an_advisory_is_put_and_merged_by_the_security_role(running: Served) -> 
 
 
 def test_every_plan_of_a_rollout_is_listed(running: Served) -> None:
-    (plan,) = running.get("/rollouts/xsa-1/plans").json()
+    (plan,) = running.get("/rollouts/xsa-1/plans").json()["items"]
     assert plan == {"generation": 1, "href": "/api/v1/rollouts/xsa-1/plans/1"}
     assert running.get(plan["href"].removeprefix("/api/v1")).json()["format"] == "xenroll.plan/1"
     refused(running.get("/rollouts/xsa-9/plans"), 404, "not_found", "xsa-9")

@@ -131,14 +131,14 @@ def test_what_was_given_up_is_shown_harmlessly_and_sent_again(
     say(running, "<script>alert(1)</script>\x1b[31m")
     sender.collect(1)
     assert sender.senders[0].turn()
-    (dead,) = running.get("/notifications/on-call/dead").json()
+    (dead,) = running.get("/notifications/on-call/dead").json()["items"]
     assert dead["said"] == "HTTP 400"
     client, text = page(running, Role.ON_CALL)
     assert "<script>alert" not in text and "\x1b" not in text and "HTTP 400" in text
     form = {"csrf": field(text, "csrf"), "key": field(text, "key"), "wish": "retry"}
     assert client.post("/notifications/on-call/act", data=form).status_code == 200
     client.close()
-    assert running.get("/notifications/on-call/dead").json() == []
+    assert running.get("/notifications/on-call/dead").json()["items"] == []
     assert running.get("/notifications").json()["targets"][0]["waiting"] == 1
     assert sender.senders[0].turn() and hooks.ids()[0] == hooks.ids()[1]
     assert running.post("/notifications/on-call/retry").json() == {"target": "on-call", "again": 0}

@@ -27,6 +27,7 @@ from scheduler.notify.targets import Config, Ready
 from scheduler.rollout import Rollout
 from scheduler.service.streams import Line, Streams
 from scheduler.store import Store
+from scheduler.veil import VeiledLog
 
 READ_MS = 500
 IDLE_S = 0.2
@@ -53,8 +54,8 @@ class Notifier:
         self.streams = Streams(client)
         self.lease = Lease(client, self.owner, LEASE_KEY)
         self.now = now
-        self.log = log
-        around = Surroundings(self.outbox, now, self._advisories, config.dashboard_url, log)
+        self.log = VeiledLog(log, self.store.advisories, now)
+        around = Surroundings(self.outbox, now, self._advisories, config.dashboard_url, self.log)
         self.senders = [Sender(ready, around) for ready in targets]
         self.leading = threading.Event()
         self.ending = threading.Event()

@@ -14,7 +14,7 @@ from scheduler.notify.event import Event, test_event
 from scheduler.notify.outbox import Asked, Delivery, Outbox, TestResult
 from scheduler.notify.post import Answer, post
 from scheduler.notify.targets import Ready
-from scheduler.service.veil import Veil, hidden
+from scheduler.veil import Veil, hidden
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 LEAST_TRIES = 3

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
 from scheduler.advisory import Advisory, Standing, count, standing
+from scheduler.service.access import Caller
+from scheduler.service.paging import Cursor, Limit, Page, page
 from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.problem import no_such
 from scheduler.service.veil import knows
@@ -31,41 +33,57 @@ class AdvisoryOut(BaseModel):
     hosts: dict[str, int]  # by exposure
 
 
-class AdvisoryDetail(AdvisoryOut):
-    """With where each host stands."""
+class HostStanding(Standing):
+    """Where one host stands to an advisory."""
 
-    standings: dict[str, Standing]  # by host
+    host: str
+
+
+Name = Annotated[str, Path(max_length=200)]
 
 
 @router.get("/advisories")
-def advisories(who: Viewer, parts: Parts) -> list[AdvisoryOut]:
+def advisories(
+    who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[AdvisoryOut]:
     """Every advisory, by name."""
-    found = [_detail(parts, one, knows(who)) for one in parts.store.advisories().values()]
-    plain = [AdvisoryOut(**one.model_dump(exclude={"standings"})) for one in found]
-    return sorted(plain, key=lambda one: one.name)
+    now, known = parts.clock.now(), parts.store.advisories().values()
+    named = sorted((one.shown(now, knows(who)), place, one) for place, one in enumerate(known))
+    shown, more = page(named, lambda row: (row[0], f"{row[1]:09}"), cursor, limit)
+    return Page(items=[_out(parts, name, one) for name, _, one in shown], next=more)
 
 
 @router.get("/advisories/{name}")
-def advisory(
-    name: Annotated[str, Path(max_length=200)], who: Viewer, parts: Parts
-) -> AdvisoryDetail:
+def advisory(name: Name, who: Viewer, parts: Parts) -> AdvisoryOut:
     """One advisory, by the name that the caller may know."""
+    return _out(parts, name, _known(parts, who, name))
+
+
+@router.get("/advisories/{name}/hosts")
+def standings(
+    name: Name, who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[HostStanding]:
+    """Each host that has reported: exposed, live-patched, fixed or not affected, and why."""
+    one, reports = _known(parts, who, name), parts.views.fleet().reports
+    shown, more = page(sorted(reports), lambda host: (host,), cursor, limit)
+    told = {host: standing(one, reports[host]).model_dump() for host in shown}
+    rows = [HostStanding(**told[host] | {"advisory": name, "host": host}) for host in shown]
+    return Page(items=rows, next=more)
+
+
+def _known(parts: Service, who: Caller, name: str) -> Advisory:
+    """The advisory that this caller knows by this name. Raises Problem 404."""
+    now = parts.clock.now()
     for one in parts.store.advisories().values():
-        if one.shown(parts.clock.now(), knows(who)) == name:
-            return _detail(parts, one, knows(who))
+        if one.shown(now, knows(who)) == name:
+            return one
     raise no_such("advisory", name)
 
 
-def _detail(parts: Service, one: Advisory, known: bool) -> AdvisoryDetail:
-    now = parts.clock.now()
-    fleet = parts.views.fleet()
-    name = one.shown(now, known)
+def _out(parts: Service, name: str, one: Advisory) -> AdvisoryOut:
     secret = name != one.id
-    standings = {
-        host: standing(one, report).model_copy(update={"advisory": name})
-        for host, report in fleet.reports.items()
-    }
-    return AdvisoryDetail(
+    reports = parts.views.fleet().reports
+    return AdvisoryOut(
         name=name,
         title="" if secret else one.title,
         cves=[] if secret else list(one.cves),
@@ -75,6 +93,5 @@ def _detail(parts: Service, one: Advisory, known: bool) -> AdvisoryDetail:
         fixed_version=None if secret else one.fixed_version,
         livepatches={} if secret else one.livepatches,
         affects=[] if secret else list(one.affects),
-        hosts=count(standings),
-        standings=standings,
+        hosts=count({host: standing(one, report) for host, report in reports.items()}),
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from scheduler.classes import ClassView
 from scheduler.comparison import Comparison
 from scheduler.crash_views import CrashList, class_list, crash_compare, crash_list
-from scheduler.service.parts import Parts, Security, Service, Viewer
+from scheduler.rollout import Happening
+from scheduler.service.deed import Deed, SecurityDeed
+from scheduler.service.paging import Cursor, Limit, Page, page, page_of_log
+from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.problem import conflict, short
-from scheduler.service.repeat import IdempotencyKey, Once
 from scheduler.service.shapes import Kept, Reason
 from scheduler.watch_store import WatchStore
+from scheduler.watched import Trial
 
 router = APIRouter(tags=["crashes"])
 
@@ -29,6 +32,14 @@ class ReleaseBody(BaseModel, extra="forbid"):
     reason: Reason
 
 
+class CrashPage(CrashList):
+    """Endings in pages; quiet guests and events are on the first one."""
+
+    quiet: tuple[Trial, ...] = ()
+    events: tuple[Happening, ...] = ()
+    next: str | None
+
+
 def _watch(parts: Service) -> WatchStore:
     return WatchStore(parts.store.client, parts.store.writer)
 
@@ -39,9 +50,15 @@ def crash_watch(
     parts: Parts,
     days: Days = 30,
     everything: Annotated[bool, Query(description="Reboots that were asked for, too.")] = False,
-) -> CrashList:
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> CrashPage:
     """Guests that crashed, or ended for an unknown cause, with the moves they are put down to."""
-    return crash_list(_watch(parts), parts.clock.now(), days, everything=everything)
+    found = crash_list(_watch(parts), parts.clock.now(), days, everything=everything)
+    shown, more = page_of_log(found.endings, lambda ending: (ending.id,), cursor, limit)
+    facts = found.model_dump(include={"days", "watched"})
+    rest = {} if cursor else {"quiet": found.quiet, "events": found.events}
+    return CrashPage(**facts, **rest, endings=tuple(shown), next=more)
 
 
 @router.get("/crash-comparison")
@@ -58,31 +75,33 @@ def crash_comparison(
 
 
 @router.get("/classes")
-def guest_classes(who: Viewer, parts: Parts) -> list[ClassView]:
+def guest_classes(
+    who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[ClassView]:
     """Each class and pair of builds: moves, crashes, hours, and whether it is quarantined."""
-    return class_list(_watch(parts))
+    found = class_list(_watch(parts))
+    shown, more = page(found, _builds, cursor, limit)
+    return Page(items=shown, next=more)
+
+
+def _builds(one: ClassView) -> tuple[str, str, str]:
+    return one.guest_class, one.build_from, one.build_to
 
 
 @router.post("/classes/actions/release", response_model=Kept)
-def release(
-    body: ReleaseBody,
-    request: Request,
-    who: Security,
-    parts: Parts,
-    idempotency_key: IdempotencyKey,
-) -> JSONResponse:
+def release(body: ReleaseBody, deed: SecurityDeed) -> JSONResponse:
     """Let a quarantined class be moved again; its crashes so far are forgiven."""
+    return deed.once(body.model_dump_json(), lambda: _release(deed, body), 200)
 
-    def do() -> JSONResponse:
-        held, now = _watch(parts), parts.clock.now()
-        entry = parts.note(request, who, "class.release", body.guest_class, body.reason)
-        if not held.release(body.guest_class, who.name, body.reason, now):
-            resting = sorted(m.guest_class for m in held.marks().values() if m.quarantine)
-            said = f"class {short(body.guest_class)} is not quarantined"
-            parts.audit.write(entry.model_copy(update={"outcome": f"refused: {said}"}))
-            names = f"; quarantined: {short(', '.join(resting))}" if resting else "; no class is"
-            raise conflict("not_quarantined", said + names)
+
+def _release(deed: Deed, body: ReleaseBody) -> Kept:
+    held, now = _watch(deed.parts), deed.parts.clock.now()
+    entry = deed.note("class.release", body.guest_class, body.reason)
+    if held.release(body.guest_class, deed.who.name, body.reason, now):
         said = f"class {short(body.guest_class)} released: its guests are planned for again"
-        return JSONResponse(Kept(kept=said).model_dump())
-
-    return Once(parts.store.client, who.token_id).act(idempotency_key, body.model_dump_json(), do)
+        return Kept(kept=said)
+    resting = sorted(mark.guest_class for mark in held.marks().values() if mark.quarantine)
+    said = f"class {short(body.guest_class)} is not quarantined"
+    deed.refused(entry, said)
+    names = f"; quarantined: {short(', '.join(resting))}" if resting else "; no class is"
+    raise conflict("not_quarantined", said + names)

@@ -94,9 +94,13 @@ def _host(fleet: FleetView, entry: HostEntry) -> HostOut:
 
 
 @router.get("/closed-hosts")
-def hosts_closed(who: Viewer, parts: Parts) -> list[ClosedHost]:
+def hosts_closed(
+    who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[ClosedHost]:
     """Hosts that take no new guests now, by name: whoever places guests leaves them out."""
-    return closed_hosts(parts.store.client)
+    found = closed_hosts(parts.store.client)
+    shown, more = page(found, lambda one: (one.host,), cursor, limit)
+    return Page(items=shown, next=more)
 
 
 @router.get("/guests")

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from scheduler.notify.outbox import Asked, Delivery, Outbox, TargetStatus, TestResult
-from scheduler.service.access import Caller
-from scheduler.service.parts import OnCall, Parts, Service, Viewer
-from scheduler.service.problem import conflict, no_such
-from scheduler.service.repeat import IdempotencyKey, Once
+from scheduler.notify.outbox import (
+    MOST_DEAD,
+    Asked,
+    Delivery,
+    Outbox,
+    TargetStatus,
+    TestResult,
+)
+from scheduler.service.deed import Deed, OnCallDeed
+from scheduler.service.paging import Cursor, Limit, Page, page_of_log
+from scheduler.service.parts import Parts, Service, Viewer
+from scheduler.service.problem import Problem, conflict, no_such, short
 from scheduler.service.shapes import ActionBody
 
 router = APIRouter(tags=["notifications"])
@@ -49,28 +56,33 @@ def outbox(parts: Service) -> Outbox:
 
 def known(parts: Service, name: str) -> TargetStatus:
     """A target that the sender knows. Raises Problem 404."""
-    for one in outbox(parts).status():
-        if one.name == name:
-            return one
-    raise no_such("target", name)
+    found = {one.name: one for one in outbox(parts).status()}
+    if name in found:
+        return found[name]
+    names = ", ".join(found) or "none"
+    raise Problem(404, "not_found", short(f"there is no target {name}; the sender knows {names}"))
 
 
-def ask_test(parts: Service, request: Request, who: Caller, name: str, reason: str) -> str:
-    """Have a test sent; its id. Raises Problem 404, 409 where nobody sends."""
+def ask_test(deed: Deed, name: str, reason: str) -> TestAsked:
+    """Have a test sent. Raises Problem 404, 409 where nobody sends."""
+    parts = deed.parts
     known(parts, name)
     if not outbox(parts).leader():
-        raise conflict("no_sender", "no sender runs: nothing can be sent", [("target", name)])
-    parts.note(request, who, "notify.test", name, reason)
-    asked = Asked(id=parts.new_id(), target=name, by=who.name, at=parts.clock.now())
+        said = "no sender runs: nothing can be sent; start `xenroll notify run`"
+        raise conflict("no_sender", said, [("target", name)])
+    deed.note("notify.test", name, reason)
+    asked = Asked(id=parts.new_id(), target=name, by=deed.who.name, at=parts.clock.now())
     outbox(parts).ask(asked)
-    return asked.id
+    href = f"/api/v1/notification-tests/{asked.id}"
+    return TestAsked(id=asked.id, target=name, href=href)
 
 
-def send_again(parts: Service, request: Request, who: Caller, name: str, reason: str) -> int:
-    """Queue again what was given up; how many. Raises Problem 404."""
-    known(parts, name)
-    parts.note(request, who, "notify.retry", name, reason)
-    return outbox(parts).revive(name, parts.clock.now())
+def send_again(deed: Deed, name: str, reason: str) -> SentAgain:
+    """Queue again what was given up. Raises Problem 404."""
+    known(deed.parts, name)
+    deed.note("notify.retry", name, reason)
+    again = outbox(deed.parts).revive(name, deed.parts.clock.now())
+    return SentAgain(target=name, again=again)
 
 
 @router.get("/notifications")
@@ -84,32 +96,21 @@ def dead(
     name: TargetName,
     who: Viewer,
     parts: Parts,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> list[Delivery]:
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[Delivery]:
     """What a target was not given, the newest first, with what was said of the last try."""
     known(parts, name)
-    return outbox(parts).dead(name, limit)
+    found = outbox(parts).dead(name, MOST_DEAD)
+    shown, more = page_of_log(found, lambda lost: (lost.event.id,), cursor, limit)
+    return Page(items=shown, next=more)
 
 
 @router.post("/notifications/{name}/test", status_code=202, response_model=TestAsked)
-def test(
-    name: TargetName,
-    body: ActionBody,
-    request: Request,
-    who: OnCall,
-    parts: Parts,
-    idempotency_key: IdempotencyKey,
-) -> JSONResponse:
+def test(name: TargetName, body: ActionBody, deed: OnCallDeed) -> JSONResponse:
     """Send a test to one target, now and once, whatever waits for it."""
-
-    def do() -> JSONResponse:
-        test_id = ask_test(parts, request, who, name, body.reason)
-        href = f"/api/v1/notification-tests/{test_id}"
-        said = TestAsked(id=test_id, target=name, href=href)
-        return JSONResponse(said.model_dump(), 202, {"Location": href})
-
     asked = f"test {name} {body.model_dump_json()}"
-    return Once(parts.store.client, who.token_id).act(idempotency_key, asked, do)
+    return deed.once(asked, lambda: ask_test(deed, name, body.reason))
 
 
 @router.get("/notification-tests/{test_id}")
@@ -124,19 +125,7 @@ def test_result(
 
 
 @router.post("/notifications/{name}/retry", status_code=202, response_model=SentAgain)
-def retry(
-    name: TargetName,
-    body: ActionBody,
-    request: Request,
-    who: OnCall,
-    parts: Parts,
-    idempotency_key: IdempotencyKey,
-) -> JSONResponse:
+def retry(name: TargetName, body: ActionBody, deed: OnCallDeed) -> JSONResponse:
     """Send again what was given up, with the same ids."""
-
-    def do() -> JSONResponse:
-        again = send_again(parts, request, who, name, body.reason)
-        return JSONResponse(SentAgain(target=name, again=again).model_dump(), 202)
-
     asked = f"retry {name} {body.model_dump_json()}"
-    return Once(parts.store.client, who.token_id).act(idempotency_key, asked, do)
+    return deed.once(asked, lambda: send_again(deed, name, body.reason))

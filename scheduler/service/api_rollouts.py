@@ -13,7 +13,7 @@ from scheduler.progress import Progress, WaveView
 from scheduler.rollout import GuestRecord, HostRecord, Rollout, Step, StepState
 from scheduler.service.exposure import Curve
 from scheduler.service.feed import LiveEvent
-from scheduler.service.paging import Cursor, Limit, Page, decode, encode, page
+from scheduler.service.paging import Cursor, Limit, Page, decode, encode, page, page_of_log
 from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.problem import no_such
 from scheduler.service.shapes import CrashOut, PlanOut, RolloutOut, Starting
@@ -24,6 +24,7 @@ router = APIRouter(tags=["rollouts"])
 
 Id = Annotated[str, Path(max_length=160)]
 Filter = Annotated[str | None, Query(max_length=255)]
+ForS = Annotated[float, Query(ge=1, le=1e7, description="How long, in seconds.")]
 
 
 def rollout_out(parts: Service, head: Rollout) -> RolloutOut:
@@ -42,12 +43,7 @@ def rollouts(
 ) -> Page[RolloutOut]:
     """Every rollout, the newest first."""
     ids = parts.store.ids()[::-1]
-    start = 0
-    if cursor:
-        (last,) = decode(cursor)[:1] or ("",)
-        start = ids.index(last) + 1 if last in ids else 0
-    shown = ids[start : start + limit]
-    more = encode((shown[-1],)) if shown and start + limit < len(ids) else None
+    shown, more = page_of_log(ids, lambda name: (name,), cursor, limit)
     return Page(items=[rollout_out(parts, parts.store.head(name)) for name in shown], next=more)
 
 
@@ -80,7 +76,7 @@ def rollout_pause_cost(
     rollout_id: Id,
     who: Viewer,
     parts: Parts,
-    for_s: Annotated[float, Query(ge=1, le=1e7, description="How long, in seconds.")] = 3600.0,
+    for_s: ForS = 3600.0,
 ) -> PauseCost:
     """What a pause from now on costs: how much later it ends, which hosts stay half emptied."""
     book = parts.views.rollout(rollout_id).book
@@ -88,9 +84,13 @@ def rollout_pause_cost(
 
 
 @router.get("/rollouts/{rollout_id}/waves")
-def waves(rollout_id: Id, who: Viewer, parts: Parts) -> list[WaveView]:
-    """How far each wave has come."""
-    return list(parts.views.rollout(rollout_id).progress.waves)
+def waves(
+    rollout_id: Id, who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[WaveView]:
+    """How far each wave has come, in their order."""
+    found = parts.views.rollout(rollout_id).progress.waves
+    shown, more = page_of_log(found, lambda wave: (str(wave.number),), cursor, limit)
+    return Page(items=shown, next=more)
 
 
 @router.get("/rollouts/{rollout_id}/hosts")
@@ -197,11 +197,14 @@ def _known(parts: Service, rollout_id: str) -> None:
 
 
 @router.get("/rollouts/{rollout_id}/plans")
-def plans(rollout_id: Id, who: Viewer, parts: Parts) -> list[PlanOut]:
+def plans(
+    rollout_id: Id, who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
+) -> Page[PlanOut]:
     """Every plan of the rollout, the newest last; each re-planning adds one."""
-    newest = parts.store.head(rollout_id).generation
+    numbers = range(1, parts.store.head(rollout_id).generation + 1)
+    shown, more = page_of_log(numbers, lambda number: (str(number),), cursor, limit)
     base = f"/api/v1/rollouts/{rollout_id}/plans"
-    return [PlanOut(generation=n, href=f"{base}/{n}") for n in range(1, newest + 1)]
+    return Page(items=[PlanOut(generation=n, href=f"{base}/{n}") for n in shown], next=more)
 
 
 @router.get("/rollouts/{rollout_id}/plans/{generation}")

@@ -21,6 +21,7 @@ from scheduler.service import (
     api_change,
     api_crashes,
     api_events,
+    api_evidence,
     api_fleet,
     api_notify,
     api_rollouts,
@@ -31,6 +32,7 @@ from scheduler.service import (
     page_act,
     page_notify,
     page_parts,
+    page_pause,
     pages,
     problem,
     report,
@@ -42,13 +44,15 @@ from scheduler.service.fresh import Fresh
 from scheduler.service.guard import Guard
 from scheduler.service.parts import Service
 from scheduler.service.problem import ProblemBody
-from scheduler.service.veil import VeilLayer, hidden
+from scheduler.service.veil import VeilLayer
 from scheduler.service.views import Clock, Views
 from scheduler.store import Store
+from scheduler.veil import VeiledLog, hidden
 
 if TYPE_CHECKING:
     from scheduler.service.oidc import Oidc
 
+PAGES = (health, metrics, login, report, pages, page_act, page_notify, page_parts, page_pause)
 STATIC = Path(__file__).parent / "static"
 API = "/api/v1"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -79,6 +83,7 @@ def make_service(
     two_people: bool = False,
 ) -> Service:
     """The parts of one process. `draw` gives that many random bytes."""
+    log = VeiledLog(log, store.advisories, clock.now)
     return Service(
         store=store,
         clock=clock,
@@ -131,11 +136,12 @@ def make_app(service: Service) -> FastAPI:
         api_wishes,
         api_act,
         api_events,
+        api_evidence,
         api_notify,
     ):
         app.include_router(part.router, prefix=API, responses=PROBLEMS)
     app.include_router(report.api, prefix=API, responses=PROBLEMS)
-    for part in (health, metrics, login, report, pages, page_act, page_notify, page_parts):
+    for part in PAGES:
         app.include_router(part.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     _describe_problems(app)

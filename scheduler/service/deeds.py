@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from enum import StrEnum
 
-from fastapi import Request
 from pydantic import ValidationError
 
 from agents.wire import Wanted
@@ -17,7 +16,8 @@ from scheduler.planned import blocked_reasons
 from scheduler.planning import PlanBroken
 from scheduler.rollout import ENDED, Rollout, RolloutState
 from scheduler.service.access import Caller, Role
-from scheduler.service.parts import Service, check_role
+from scheduler.service.deed import Deed
+from scheduler.service.parts import Service
 from scheduler.service.problem import Problem, conflict, short
 from scheduler.service.shapes import Accepted, ChoiceCount, StartBody, Started
 from scheduler.store import Conflict, Taken
@@ -49,19 +49,17 @@ WANTED = {
 }
 
 
-def want(
-    parts: Service, request: Request, who: Caller, rollout_id: str, action: Action, reason: str
-) -> Accepted:
+def want(deed: Deed, rollout_id: str, action: Action, reason: str) -> Accepted:
     """Write down what a person wants; hosts obey at once. Raises NoRollout, Problem 403, 409."""
     if action in FIRST:
-        check_role(who, Role.SECURITY)
-    head = parts.store.head(rollout_id)
-    check_sense(head, action, parts.store.control(rollout_id).get("wanted", ""))
+        deed.needs(Role.SECURITY)
+    store, now = deed.parts.store, deed.parts.clock.now()
+    head = store.head(rollout_id)
+    check_sense(head, action, store.control(rollout_id).get("wanted", ""))
     if head.state is RolloutState.AWAITING:
-        _check_first_word(parts, request, who, head, action, reason)
-    parts.note(request, who, str(action), rollout_id, reason)
-    now = parts.clock.now()
-    if not parts.store.want(rollout_id, WANTED[action], who.name, reason, now):
+        _check_first_word(deed, head, action, reason)
+    deed.note(str(action), rollout_id, reason)
+    if not store.want(rollout_id, WANTED[action], deed.who.name, reason, now):
         raise _aborted_already(head)
     return Accepted(
         rollout=rollout_id,
@@ -91,10 +89,9 @@ def check_sense(head: Rollout, action: Action, wanted_now: str) -> None:
         raise conflict("not_paused", said, state)
 
 
-def _check_first_word(
-    parts: Service, request: Request, who: Caller, head: Rollout, action: Action, reason: str
-) -> None:
+def _check_first_word(deed: Deed, head: Rollout, action: Action, reason: str) -> None:
     """Whether this person may let it begin, this way. Raises Problem 409; a refusal is audited."""
+    who = deed.who
     state = [("state", str(head.state)), ("created_by", head.created_by)]
     if action is Action.START and head.second_person:
         refusal = conflict("needs_approval", f"rollout {head.id} needs to be approved", state)
@@ -105,8 +102,7 @@ def _check_first_word(
         refusal = conflict("same_person", said, state)
     else:
         return
-    entry = parts.note(request, who, str(action), head.id, reason)
-    parts.audit.write(entry.model_copy(update={"outcome": f"refused: {refusal.detail}"}))
+    deed.refused(deed.note(str(action), head.id, reason), refusal.detail)
     raise refusal
 
 
@@ -115,15 +111,16 @@ def _aborted_already(head: Rollout) -> Problem:
     return conflict("aborting", said, [("state", str(head.state)), ("wanted", "abort")])
 
 
-def start(parts: Service, request: Request, who: Caller, body: StartBody) -> Started:
+def start(deed: Deed, body: StartBody) -> Started:
     """Look at every host, plan, and write the rollout down. Raises Problem 409 with names."""
-    drawn = _draw(parts, body, who)
+    parts = deed.parts
+    drawn = _draw(parts, body, deed.who)
     blocked = blocked_reasons(drawn.planned.plan, drawn.at_rest.guests, drawn.obstacles)
     if body.dry_run:
         return _started(drawn, None, blocked)
     if blocked and not body.accept_blocked:
         raise conflict("blocked", BLOCKED, _shown(blocked))
-    parts.note(request, who, "start", ", ".join(body.advisories), body.reason)
+    deed.note("start", ", ".join(body.advisories), body.reason)
     try:
         rollout = begin(parts.store, drawn, waits=body.wait, second_person=parts.two_people)
     except (Taken, Conflict) as error:

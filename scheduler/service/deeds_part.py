@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from fastapi import Request
+from fastapi.responses import JSONResponse
 
 from scheduler.service.access import Caller, Role
+from scheduler.service.deed import Deed
 from scheduler.service.deeds import WANTED, Action
-from scheduler.service.parts import Service, check_role
+from scheduler.service.parts import Service
 from scheduler.service.problem import Problem, conflict, short
 from scheduler.service.shapes import Accepted
 from scheduler.wishes import Part, WishRefused, approve, wish
@@ -23,31 +24,26 @@ class PartAction(StrEnum):
     ABORT = "abort"
 
 
-def check_part_role(who: Caller, action: str) -> None:
-    """Raises Problem 403: approval is of the role security, all else of on-call."""
-    check_role(who, Role.SECURITY if action == PartAction.APPROVE else Role.ON_CALL)
-
-
 def act_on_part(
-    parts: Service,
-    request: Request,
-    who: Caller,
-    rollout_id: str,
-    part: Part,
-    action: str,
-    reason: str,
-) -> Accepted:
-    """Write down what is wanted, in force at once, and who wanted it.
+    deed: Deed, rollout_id: str, part: Part, action: PartAction, reason: str
+) -> JSONResponse:
+    """Write down what is wanted, in force at once, and who wanted it; 202 where it stands.
 
-    Raises NoRollout, Problem 404 for an unknown part, 409 with the state that is in the way.
+    Raises NoRollout, Problem 403, 404 for an unknown part, 409 with the state that is in the way.
     """
-    head = parts.store.head(rollout_id)
-    entry = parts.note(request, who, action, f"{rollout_id}, {part}", reason)
+    deed.needs(Role.SECURITY if action is PartAction.APPROVE else Role.ON_CALL)
+    asked = f"{rollout_id} {part.field} {action} {reason}"
+    return deed.once(asked, lambda: _act(deed, rollout_id, part, action, reason))
+
+
+def _act(deed: Deed, rollout_id: str, part: Part, action: PartAction, reason: str) -> Accepted:
+    head = deed.parts.store.head(rollout_id)
+    entry = deed.note(action, f"{rollout_id}, {part}", reason)
     try:
-        _write(parts, who, rollout_id, part, action, reason)
+        _write(deed.parts, deed.who, rollout_id, part, action, reason)
     except WishRefused as refused:
         why = short(str(refused))
-        parts.audit.write(entry.model_copy(update={"outcome": f"refused: {why}"}))
+        deed.refused(entry, why)
         if refused.code in ("no_wave", "no_host"):
             raise Problem(404, "not_found", why) from None
         raise conflict(refused.code, why, [("state", str(head.state))]) from None
@@ -61,10 +57,10 @@ def act_on_part(
 
 
 def _write(
-    parts: Service, who: Caller, rollout_id: str, part: Part, action: str, reason: str
+    parts: Service, who: Caller, rollout_id: str, part: Part, action: PartAction, reason: str
 ) -> None:
     now = parts.clock.now()
-    if action == PartAction.APPROVE:
+    if action is PartAction.APPROVE:
         approve(parts.store, rollout_id, part.wave or 0, who.name, reason, now)
     else:
         wish(parts.store, rollout_id, part, WANTED[Action(action)], who.name, reason, now)

@@ -40,11 +40,6 @@ def own_form(request: Request) -> None:
         raise Problem(403, "other_site", "this form was sent from another site")
 
 
-Csrf = Annotated[str, Form(max_length=200)]
-FormKey = Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{8,80}$")]
-"""Of one showing of a form: what is sent twice is done once."""
-
-
 def check_csrf(who: Caller, csrf: str) -> None:
     """Raises Problem 403 where a form was made for another session."""
     if not hmac.compare_digest(csrf.encode(), who.csrf.encode()):

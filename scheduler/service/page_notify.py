@@ -7,15 +7,15 @@ import time
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import RedirectResponse, Response
 
 from scheduler.service.access import Role
 from scheduler.service.api_notify import TargetName, ask_test, outbox, send_again
-from scheduler.service.login import Csrf, FormKey, PageCaller, check_csrf, own_form
-from scheduler.service.parts import Parts, Service, check_role
+from scheduler.service.deed import FormDeed
+from scheduler.service.login import PageCaller
+from scheduler.service.parts import Parts, Service
 from scheduler.service.render import page
-from scheduler.service.repeat import Once
 
 router = APIRouter()
 
@@ -57,34 +57,19 @@ def notifications(
     )
 
 
-@router.post("/notifications/{name}/act", dependencies=[Depends(own_form)])
-def act(
-    request: Request,
-    name: TargetName,
-    who: PageCaller,
-    parts: Parts,
-    wish: Annotated[Wish, Form()],
-    csrf: Csrf,
-    key: FormKey,
-) -> Response:
+@router.post("/notifications/{name}/act")
+def act(name: TargetName, wish: Annotated[Wish, Form()], deed: FormDeed) -> Response:
     """Send a test, or what was given up, then show the page again."""
-    check_csrf(who, csrf)
-    check_role(who, Role.ON_CALL)
-
-    def do() -> JSONResponse:
-        if wish is Wish.RETRY:
-            return JSONResponse({"again": send_again(parts, request, who, name, BY_BUTTON)}, 202)
-        return JSONResponse({"test": ask_test(parts, request, who, name, BY_BUTTON)}, 202)
-
-    answer = Once(parts.store.client, who.token_id).act(f"{key}-{wish}", f"{name} {wish}", do)
-    return RedirectResponse(f"/notifications{_shown(parts, answer)}", 303)
+    deed.needs(Role.ON_CALL)
+    do = ask_test if wish is Wish.TEST else send_again
+    answer = deed.once(f"{name} {wish}", lambda: do(deed, name, BY_BUTTON))
+    said = json.loads(bytes(answer.body))
+    shown = _shown(deed.parts, said["id"]) if wish is Wish.TEST else ""
+    return RedirectResponse(f"/notifications{shown}", 303)
 
 
-def _shown(parts: Service, answer: JSONResponse) -> str:
+def _shown(parts: Service, test_id: str) -> str:
     """The query that shows what came of a test, once it is there or took too long."""
-    test_id = json.loads(bytes(answer.body)).get("test")
-    if test_id is None:
-        return ""
     end_s = time.monotonic() + TEST_WAIT_S
     while outbox(parts).result(test_id) is None and time.monotonic() < end_s:
         time.sleep(POLL_S)

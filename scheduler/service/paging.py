@@ -40,6 +40,21 @@ def page(
     return shown, encode(key(shown[-1])) if more and shown else None
 
 
+def page_of_log(
+    items: Sequence[T], key: Callable[[T], Key], cursor: str | None, limit: int
+) -> tuple[list[T], str | None]:
+    """The items after the cursor, of a sequence in the order in which things came to be.
+
+    From its beginning again where what the cursor names is gone. Raises Problem 422.
+    """
+    keys = [key(one) for one in items]
+    last = decode(cursor) if cursor else ()
+    start = keys.index(last) + 1 if last in keys else 0
+    more = start + limit < len(items)
+    shown = list(items[start : start + limit])
+    return shown, encode(keys[start + limit - 1]) if more else None
+
+
 def encode(key: Key) -> str:
     """A cursor from a key."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")

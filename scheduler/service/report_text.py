@@ -15,8 +15,8 @@ from scheduler.service.problem import short
 from scheduler.service.render import ENVIRONMENT, HERE
 from scheduler.service.report_plots import BELOW, HEIGHT, LEFT, WIDTH, plots
 from scheduler.service.shift import NEXT_HOSTS, Held, NextHost, Report, blocked_first
-from scheduler.service.veil import markdown
 from scheduler.service.views import RolloutView
+from scheduler.veil import markdown
 
 STYLE = (HERE / "pages" / "report.css").read_text()
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket as sockets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from scheduler.serve import SystemClock, log
 from scheduler.service.app import make_app, make_service
 from scheduler.settings import Settings
 from scheduler.store import Store
+from scheduler.veil import VeiledLog
 
 ENDING_S = 3
 """Live feeds never end by themselves: they are cut off after this, and come back elsewhere."""
@@ -81,6 +84,23 @@ class Listen:
         return f"{scheme}://{host}:{listening.getsockname()[1]}"
 
 
+class _Lines(logging.Handler):
+    """What the server's own library says goes into the log line by line, as all else does."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).splitlines():
+            self._write(line)
+
+
+def _to_log(write: Callable[[str], None]) -> None:
+    logging.getLogger("uvicorn").handlers = [_Lines(write)]
+    logging.getLogger("uvicorn").propagate = False
+
+
 def run(settings: Settings, where: Listen) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Raises ListenError, Away."""
     store = Store(quick(settings.redis_url), f"web-{os.getpid()}")
@@ -95,9 +115,10 @@ def run(settings: Settings, where: Listen) -> int:
         two_people=settings.two_people,
     )
     listening = where.listen()
+    _to_log(VeiledLog(log, store.advisories, SystemClock().now))
     config = uvicorn.Config(
         make_app(service),
-        log_level="warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         ws="none",

@@ -125,6 +125,11 @@ class Started(BaseModel):
     blocked: dict[str, str]  # host -> why
     choices: list[ChoiceCount]  # the most hosts first
 
+    @property
+    def href(self) -> str:
+        """Where the rollout is; empty after a dry run."""
+        return f"/api/v1/rollouts/{self.rollout}" if self.rollout else ""
+
 
 class PlanOut(BaseModel):
     """One plan of a rollout, and where its document is."""

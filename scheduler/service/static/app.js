@@ -29,6 +29,7 @@ function dialogs() {
   document.addEventListener("click", (event) => {
     const ask = event.target.closest("[data-ask]");
     if (ask) byId("ask-" + ask.dataset.ask)?.showModal();
+    if (ask?.dataset.ask === "pause") htmx.trigger("#pause-for", "asked");
     const part = event.target.closest("[data-part]");
     if (part) askPart(part.dataset);
     if (event.target.closest("[data-close]")) event.target.closest("dialog").close();

@@ -1,0 +1,61 @@
+"""`--watch`: a command's output again and again, until Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+
+from scheduler.cli_ask import Refused
+from scheduler.cli_exit import Exit
+from scheduler.text import plain
+
+EVERY_S = 2.0
+CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+DETACHED = "detached; nothing ends because of it"
+
+
+def again_and_again(show: Callable[[], object], detached: str = DETACHED) -> None:
+    """Show it until `show` says True or somebody presses Ctrl-C, which only detaches.
+
+    At a terminal each picture replaces the one before; elsewhere a picture is printed when it
+    differs. A service that is away is said once and asked again; any other refusal is raised.
+    """
+    said = ""
+    try:
+        while True:
+            text, over = _picture(show, said)
+            if text != said:
+                _print(text)
+                said = text
+            if over:
+                return
+            time.sleep(EVERY_S)
+    except KeyboardInterrupt:
+        print(detached, file=sys.stderr)
+
+
+def _picture(show: Callable[[], object], before: str) -> tuple[str, bool]:
+    with redirect_stdout(_Picture()) as picture:
+        try:
+            over = show() is True
+        except Refused as refused:
+            if refused.code is not Exit.AWAY or not before:
+                raise
+            return f"{plain(str(refused))}; trying again\n", False
+    return picture.getvalue(), over
+
+
+def _print(text: str) -> None:
+    start = CLEAR if sys.stdout.isatty() else ""
+    sys.stdout.write(start + text)
+    sys.stdout.flush()
+
+
+class _Picture(io.StringIO):
+    """Takes what a command prints; tables fit the terminal as if they were printed there."""
+
+    def isatty(self) -> bool:
+        return sys.__stdout__ is not None and sys.__stdout__.isatty()

@@ -78,7 +78,8 @@ def list_() -> None:
     print_lines(
         {}, [f"sent by {leader}" if leader else "nothing is sent: no sender runs"], chosen()
     )
-    print_rows(found["targets"], COLUMNS, chosen())
+    if found["targets"]:
+        print_rows(found["targets"], COLUMNS, chosen())
     print_lines(
         {},
         [_lost(one, lost) for one in found["targets"] for lost in one["given_up_newest"]],

@@ -7,7 +7,7 @@ import getpass
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Annotated, Any, TypeVar
 
@@ -28,7 +28,9 @@ RolloutId = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit trail.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether I am sure.")]
 
-_COMMON = {
+Options = Mapping[str, tuple[Any, Any]]
+
+_COMMON: Options = {
     "asked_form": (
         Annotated[Format, typer.Option("--output", "-o", help="How to print it.")],
         Format.TABLE,
@@ -84,32 +86,42 @@ def people(
         ) -> None:
             _format.set(Format.JSON if asked_json else asked_form)
             _server.set(asked_server)
-            _api.set(None)
-            try:
-                if asked_watch:
-                    again_and_again(lambda: function(**given))
-                else:
-                    function(**given)
-            except Refused as refused:
-                fail(refused.code, refused.lines)
-            finally:
-                if known := _api.get():
-                    known.close()
+            _run(lambda: function(**given), asked_watch)
 
-        seen = inspect.signature(function, eval_str=True)
-        more = [
-            inspect.Parameter(
-                key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-            )
-            for key, (annotation, default) in common.items()
-        ]
-        whole = seen.replace(parameters=[*seen.parameters.values(), *more])
-        command.__signature__ = whole  # type: ignore[attr-defined]
-        command.__annotations__ = {key: one.annotation for key, one in whole.parameters.items()}
+        _give_options(command, function, common)
         app.command(name)(command)
         return function
 
     return register
+
+
+def _run(command: Callable[[], None], watch: bool) -> None:
+    """Run it once or until Ctrl-C; a refusal ends it with one line and its exit code."""
+    _api.set(None)
+    try:
+        if watch:
+            again_and_again(command)
+        else:
+            command()
+    except Refused as refused:
+        fail(refused.code, refused.lines)
+    finally:
+        if known := _api.get():
+            known.close()
+
+
+def _give_options(command: Any, function: Callable[..., None], common: Options) -> None:
+    """Make `command` look as if it had the function's parameters and the common ones."""
+    seen = inspect.signature(function, eval_str=True)
+    more = [
+        inspect.Parameter(
+            key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+        for key, (annotation, default) in common.items()
+    ]
+    whole = seen.replace(parameters=[*seen.parameters.values(), *more])
+    command.__signature__ = whole
+    command.__annotations__ = {key: one.annotation for key, one in whole.parameters.items()}
 
 
 def chosen() -> Format:

@@ -164,7 +164,7 @@ def test_people_can_look_test_and_send_again(
 ) -> None:
     assert programs.say("list") == (0, "nothing is sent: no sender runs\n")
     code, said = programs.say("test", "on-call")
-    assert code == 2 and "no target on-call; the sender knows none" in said
+    assert code == 8 and "no target on-call; the sender knows none" in said
     sender = programs.start("run")
     until(lambda: leads(redis_client, sender), "it leads")
     code, said = programs.say("test", "on-call")
@@ -176,13 +176,15 @@ def test_people_can_look_test_and_send_again(
     outbox = Outbox(redis_client, "test")
     until(lambda: outbox.dead("on-call", 1), "it is given up")
     code, said = programs.say("list")
-    assert code == 0 and "0 waiting, 0 delivered, 1 given up; last: HTTP 400" in said
+    assert code == 0 and "given up by on-call" in said and "HTTP 400" in said
+    row = next(line for line in said.splitlines() if line.startswith("on-call"))
+    assert row.split() == ["on-call", "json", "127.0.0.1", "0", "0", "1", "HTTP", "400"]
     assert "127.0.0.1" in said and "/hook" not in said
     assert programs.say("retry", "on-call")[1] == "1 notifications for on-call are sent again\n"
     until(lambda: not outbox.dead("on-call", 1) and len(hooks.got) == 4, "it is sent again")
     found = json.loads(programs.say("list", "--json")[1])
     assert found["targets"][0]["name"] == "on-call"
-    assert programs.say("retry", "nobody")[0] == 2
+    assert programs.say("retry", "nobody")[0] == 8
 
 
 def test_what_cannot_be_run_is_refused_in_one_line(programs: Programs, tmp_path: Path) -> None:

@@ -52,6 +52,10 @@ from scheduler.veil import VeiledLog, hidden
 if TYPE_CHECKING:
     from scheduler.service.oidc import Oidc
 
+PARTS = (
+    *(api_advisories, api_change, api_crashes, api_fleet, api_rollouts),
+    *(api_wishes, api_act, api_events, api_evidence, api_notify),
+)
 PAGES = (health, metrics, login, report, pages, page_act, page_notify, page_parts, page_pause)
 STATIC = Path(__file__).parent / "static"
 API = "/api/v1"
@@ -127,18 +131,7 @@ def make_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     problem.install(app)
-    for part in (
-        api_advisories,
-        api_change,
-        api_crashes,
-        api_fleet,
-        api_rollouts,
-        api_wishes,
-        api_act,
-        api_events,
-        api_evidence,
-        api_notify,
-    ):
+    for part in PARTS:
         app.include_router(part.router, prefix=API, responses=PROBLEMS)
     app.include_router(report.api, prefix=API, responses=PROBLEMS)
     for part in PAGES:

@@ -81,8 +81,7 @@ class Controller:
     """Leads every rollout that has not ended; call `tick` again and again."""
 
     def __init__(self, parts: Parts, inventory: Inventory) -> None:
-        log = VeiledLog(parts.log, parts.store.advisories, parts.clock.now)
-        self.parts = parts = replace(parts, log=log)
+        self.parts = parts = replace(parts, log=VeiledLog(parts.log, parts.store, parts.clock.now))
         self.inventory = inventory
         self.desk = Desk(parts.client, inventory, parts.clock.monotonic, parts.limits.stale_after_s)
         self.looks = Looks(self.desk, parts.clock)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
@@ -61,6 +62,13 @@ def _in_ascii_json(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
+class KnowsAdvisories(Protocol):
+    """A store, as far as it is needed here."""
+
+    def advisories(self) -> Mapping[str, Advisory]:
+        """Every advisory by its id. Raises redis errors."""
+
+
 class VeiledLog:
     """Writes lines with codenames: who reads a log may be anybody.
 
@@ -71,17 +79,17 @@ class VeiledLog:
     def __init__(
         self,
         log: Callable[[str], None],
-        advisories: Callable[[], Mapping[str, Advisory]],
+        store: KnowsAdvisories,
         now: Callable[[], datetime],
     ) -> None:
         self._log = log
-        self._advisories = advisories
+        self._store = store
         self._now = now
         self._known: tuple[Advisory, ...] = ()
 
     def __call__(self, line: str) -> None:
         """Write one line."""
         with suppress(RedisError):
-            self._known = tuple(self._advisories().values())
+            self._known = tuple(self._store.advisories().values())
         secret = hidden(self._known, self._now())
         self._log(Veil(secret)(line) if secret else line)

@@ -54,7 +54,7 @@ class Notifier:
         self.streams = Streams(client)
         self.lease = Lease(client, self.owner, LEASE_KEY)
         self.now = now
-        self.log = VeiledLog(log, self.store.advisories, now)
+        self.log = VeiledLog(log, self.store, now)
         around = Surroundings(self.outbox, now, self._advisories, config.dashboard_url, self.log)
         self.senders = [Sender(ready, around) for ready in targets]
         self.leading = threading.Event()

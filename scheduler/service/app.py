@@ -87,7 +87,7 @@ def make_service(
     two_people: bool = False,
 ) -> Service:
     """The parts of one process. `draw` gives that many random bytes."""
-    log = VeiledLog(log, store.advisories, clock.now)
+    log = VeiledLog(log, store, clock.now)
     return Service(
         store=store,
         clock=clock,

@@ -115,7 +115,7 @@ def run(settings: Settings, where: Listen) -> int:
         two_people=settings.two_people,
     )
     listening = where.listen()
-    _to_log(VeiledLog(log, store.advisories, SystemClock().now))
+    _to_log(VeiledLog(log, store, SystemClock().now))
     config = uvicorn.Config(
         make_app(service),
         log_config=None,

@@ -13,14 +13,12 @@ from scheduler.waves import Hold, WaveRecord, WaveState
 
 LISTED = 3
 IF = {
-    "approval": "if approved now",
-    "resume": "if resumed now",
-    "alerts": "if alerts clear now",
-    "report": "if silent hosts report now",
-    "plan": "by the plan so far",
-    "hooks": "if hooks take no time",
+    "resume": "resumed",
+    "approval": "approved",
+    "alerts": "alerts clear",
+    "report": "silent hosts report",
 }
-"""What is waited for -> what a forecast assumes, in short."""
+"""What is waited for -> what a forecast takes to happen now, in short."""
 
 
 def assumed(book: Book) -> tuple[Assumed, ...]:
@@ -35,8 +33,10 @@ def assumed(book: Book) -> tuple[Assumed, ...]:
 
 
 def in_short(assuming: Sequence[Assumed]) -> str:
-    """The same in a few words: `if resumed now and if approved now`; empty: nothing is assumed."""
-    return " and ".join(dict.fromkeys(IF[one.waits_for] for one in assuming))
+    """The same in a few words: `if resumed and approved now`; empty: nothing has to happen."""
+    awaited = {one.waits_for for one in assuming}
+    words = [word for what, word in IF.items() if what in awaited]
+    return f"if {' and '.join(words)} now" if words else ""
 
 
 def _counts(book: Book, wave: WaveRecord) -> bool:

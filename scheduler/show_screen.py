@@ -74,12 +74,16 @@ def headline(progress: Progress) -> Text:
 
 
 def _outlook(seen: Outlook) -> str:
-    short = in_short(seen.assuming)
-    words = f"ends {seen.p50_at:%H:%M}, nine in ten by {seen.p90_at:%H:%M} UTC"
-    words += f" {short}" if short else ""
+    words = f"ends {seen.p50_at:%H:%M}, nine in ten by {seen.p90_at:%H:%M} UTC{_provided(seen)}"
     if seen.deadline is None:
         return words
     return f"{words}, deadline {seen.deadline:%H:%M}" + (" AT RISK" if seen.late else "")
+
+
+def _provided(seen: Outlook | None) -> str:
+    """What the forecast takes for granted, as the end of a sentence."""
+    short = in_short(seen.assuming) if seen else ""
+    return f" {short}" if short else ""
 
 
 def plain_line(progress: Progress) -> str:
@@ -92,7 +96,7 @@ def plain_line(progress: Progress) -> str:
         f"{away[HostState.REBOOTING]} rebooting",
         f"moves {progress.moves_done}/{progress.moves_planned}",
         f"{_moving(progress.in_flight)} in flight",
-        f"left {duration(progress.left_s)}",
+        f"left {duration(progress.left_s)}{_provided(progress.outlook)}",
     ]
     if progress.crashed:
         parts.append(f"{len(progress.crashed)} crashed")

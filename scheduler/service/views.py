@@ -24,6 +24,7 @@ from scheduler.inventory import Inventory, InventoryError, load_inventory
 from scheduler.progress import Progress, progress
 from scheduler.service.exposure import Curve, curve, guests_at_start
 from scheduler.service.fresh import Fresh
+from scheduler.service.seed_advice import SeedAdvice
 from scheduler.store import NoRollout, Store
 
 KEPT_ROLLOUTS = 32
@@ -106,9 +107,12 @@ class Views:
     def _foreseer(self, rollout_id: str) -> Callable[[Forecast | None], Forecast]:
         at_start = guests_at_start(self._store.fleet_document(rollout_id, 1))
 
+        advice = SeedAdvice(self._store, self._clock.monotonic, waits=not self.max_age_s)
+
         def read(before: Forecast | None) -> Forecast:
             asked = Asked(remedies=True, at_start=at_start)
-            return forecast(self.rollout(rollout_id).book, self._clock.now(), asked)
+            book = self.rollout(rollout_id).book
+            return advice.added(forecast(book, self._clock.now(), asked), book)
 
         return read
 

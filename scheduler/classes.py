@@ -77,7 +77,7 @@ def views(
     hours: Mapping[ClassKey, float],
     marks: Mapping[str, ClassMark],
 ) -> list[ClassView]:
-    """Every class that was ever moved. `past`: counts of moves that are watched no more."""
+    """Every class that was ever moved, or rests. `past`: counts of moves watched no more."""
     counts: defaultdict[ClassKey, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for key, numbers in past.items():
         for what, number in numbers.items():
@@ -85,6 +85,10 @@ def views(
     for trial in trials:
         for what, number in outcome(trial).items():
             counts[trial.key][what] += number
+    known = {key.guest_class for key in counts}
+    for mark in marks.values():
+        if mark.quarantine and mark.guest_class not in known:
+            counts[ClassKey(guest_class=mark.guest_class)]["moved"] += 0
     keys = sorted(counts, key=lambda key: (key.guest_class, key.build_from, key.build_to))
     return [_view(key, counts[key], hours.get(key, 0.0), marks) for key in keys]
 

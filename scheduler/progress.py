@@ -62,12 +62,12 @@ class ClassAtRest(_View):
         """The class, since when and why it rests, whom it concerns and which hosts wait for it."""
         hold = self.hold
         since = f" since {hold.since:%Y-%m-%d %H:%M} UTC by {hold.by}" if hold else ""
-        why = f" ({hold.reason})" if hold else ""
+        why = f"; why: {hold.reason}" if hold else ""
         waiting = f"; hosts that wait: {', '.join(self.waiting)}" if self.waiting else ""
         owners = ", ".join(self.owners) or "unknown"
         return (
-            f"class {self.guest_class} is not moved{since}{why}: {len(self.guests)} guests on "
-            f"{', '.join(self.hosts) or 'no host'}; owners: {owners}{waiting}"
+            f"class {self.guest_class} is not moved{since}: {len(self.guests)} guests on "
+            f"{', '.join(self.hosts) or 'no host'}; owners: {owners}{waiting}{why}"
         )
 
 

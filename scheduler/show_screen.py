@@ -114,7 +114,7 @@ def held_lines(progress: Progress) -> list[str]:
     """A line for each hold, and for each host that was left out."""
     whole = [f"held by {progress.hold.by}: {progress.hold.reason}"] if progress.hold else []
     parts = [one for one in progress.holds if one.what != "rollout"]
-    held = [f"{h.what} held by {h.by} since {h.since:%H:%M:%S}: {h.reason}" for h in parts]
+    held = [f"{h.what} held by {h.by} since {h.since:%m-%d %H:%M:%S}: {h.reason}" for h in parts]
     return [
         plain(line)
         for line in (*whole, *held, *(f"{h.what}: {h.reason}" for h in progress.left_out))

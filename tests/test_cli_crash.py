@@ -123,6 +123,16 @@ def test_a_class_is_listed_with_its_interval_and_released_with_a_reason(
     said(xenroll(redis_url, "crash", "list"), 0, "released: class pv 3.10-i386")
 
 
+def test_a_quarantined_class_is_listed_also_where_its_moves_are_forgotten(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    hold = Hold(reason="2 of 5 moved guests crashed", since=NOW, by="xenroll")
+    mark = ClassMark(guest_class="hvm kernel-unknown arch-unknown", quarantine=hold)
+    WatchStore(redis_client, "test").save(Saving(NOW, marks=[mark]))
+    listed = xenroll(redis_url, "class", "list")
+    said(listed, 0, "hvm kernel-unknown arch-unknown", "quarantined since", "2 of 5")
+
+
 def test_a_save_that_is_repeated_after_a_lost_reply_counts_nothing_twice(
     redis_client: redis.Redis, watched: WatchStore
 ) -> None:

@@ -148,7 +148,9 @@ def test_what_holds_it_is_shown_with_since_when_by_whom_and_what_helps(
     assert any(f"wave {late.number} held by quarantine of" in line for line in held_lines(seen))
     (rest,) = seen.quarantined
     assert rest.owners == ("team o0", "team o3") and rest.waiting == ("h0", "h3")
-    assert "owners: team o0, team o3; hosts that wait: h0, h3" in rest.words
+    assert "owners: team o0, team o3; hosts that wait: h0, h3; why: 2 of 5" in rest.words
+    yesterday = held.since.strftime("%m-%d %H:%M:%S")
+    assert any(f"since {yesterday}" in line for line in held_lines(seen))
 
 
 def test_a_release_has_the_late_hosts_planned_and_fixed(redis_client: redis.Redis) -> None:

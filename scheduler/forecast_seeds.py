@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -27,6 +27,7 @@ from scheduler.book import Book
 from scheduler.fleet_left import fleet_left, with_spares
 from scheduler.fleet_view import FleetDoubt, fleet_from
 from scheduler.forecast import Asked, Forecast, Remedy, finish, safe_times
+from scheduler.forecast_gates import Begins
 from scheduler.forecast_runs import Ceilings, Work, ends
 from scheduler.forecast_speeds import Speeds
 from scheduler.rollout import StepState
@@ -85,7 +86,7 @@ def more_seeds(
 
 def _ground(book: Book, works: Sequence[Work], limits: Ceilings, said: Forecast) -> Ground:
     asked = Asked(runs=RUNS)
-    found = ends(works, limits, said.speeds, asked.chance())
+    found = ends([_bare(work) for work in works], limits, said.speeds, asked.chance())
     p50_s, p90_s = _quantiles(finish(found, RUNS))
     under_way = [found[work.id] for work in works if work.ran_s is not None]
     return Ground(
@@ -100,6 +101,10 @@ def _ground(book: Book, works: Sequence[Work], limits: Ceilings, said: Forecast)
         seeds=seeds_left(book),
         moves=said.moves_left,
     )
+
+
+def _bare(work: Work) -> Work:
+    return replace(work, wave=None, begins=Begins.NOTHING, notice_s=0.0, told_after="")
 
 
 def _quantiles(last: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:

@@ -15,10 +15,12 @@ from planner.options import PlanOptions
 from scheduler.advisory import Advisory
 from scheduler.fleet_left import fleet_left
 from scheduler.fleet_view import fleet_from
-from scheduler.forecast import Asked, Forecast, Remedy, ceilings, finish, forecast, works_of
+from scheduler.forecast import Asked, Forecast, Remedy, finish, forecast
 from scheduler.forecast_runs import Chance, ends
 from scheduler.forecast_seeds import more_seeds, seeds_left, works_of_plan
 from scheduler.forecast_speeds import AS_PLANNED
+from scheduler.forecast_works import ceilings, works_of
+from scheduler.gates import GatePolicy
 from scheduler.service.seed_advice import KEEP_S, SeedAdvice
 from scheduler.show_forecast import render
 from scheduler.store import Store
@@ -92,6 +94,18 @@ def test_where_seeds_are_not_enough_spare_hosts_are_told_too() -> None:
     assert not seeds.in_time and "more seeds" in seeds.change
     assert spares.in_time and "more spare hosts, empty and fixed, like h9" in spares.change
     assert spares.p90_s < seeds.p90_s
+
+
+def test_what_soak_times_take_is_no_gain_of_seeds() -> None:
+    plain, soaked = full_fleet(), full_fleet(gates=GatePolicy(soak_s=1800))
+    bare = late(plain, 0.7)
+    longer = forecast(soaked.book, soaked.now, Asked(runs=100)).p90_s
+    assert longer == pytest.approx(bare.p90_s + 1800, rel=0.05)
+    said = late(soaked, (bare.p90_s * 0.7 + 1800) / longer)
+    (without,), (two,) = searched(plain, bare), searched(soaked, said)
+    assert two.change == without.change
+    assert two.gain_p90_s == pytest.approx(without.gain_p90_s, rel=0.01)
+    assert two.p90_s == pytest.approx(said.p90_s - two.gain_p90_s)
 
 
 def test_a_deadline_that_nothing_makes_gets_the_best_there_is_and_no_promise() -> None:

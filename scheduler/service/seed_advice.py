@@ -12,8 +12,9 @@ from collections.abc import Callable
 from functools import partial
 
 from scheduler.book import Book
-from scheduler.forecast import Forecast, Remedy, ceilings, works_of
+from scheduler.forecast import Forecast, Remedy
 from scheduler.forecast_seeds import more_seeds
+from scheduler.forecast_works import ceilings, works_of
 from scheduler.store import Store
 
 KEEP_S = 120.0

@@ -15,6 +15,7 @@ from scheduler.gate import Answer, Blame, Gate, Sight, check, moved_away
 from scheduler.limits import Limits
 from scheduler.livepatching import gave_up, not_yet, patched, patched_at_once
 from scheduler.move_limits import alarm_s
+from scheduler.retries import rests
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
 from scheduler.withheld import withheld
 
@@ -94,7 +95,7 @@ def _not_held(draft: Draft, step: Step) -> None:
 
 
 def _may_be_considered(draft: Draft, step: Step) -> bool:
-    if step.not_before is not None and draft.now < step.not_before:
+    if rests(draft, step):
         return False
     state = draft.rollout.state
     if state is RolloutState.RUNNING or step.kind is Kind.MEND or step.parent is not None:

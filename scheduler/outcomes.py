@@ -13,6 +13,7 @@ from scheduler.draft import Draft
 from scheduler.handout import fail
 from scheduler.limits import Limits
 from scheduler.livepatching import gave_up, patched
+from scheduler.retries import failed_again, try_later
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
 
 NOT_NOW = {RefusalCode.PAUSED, RefusalCode.ABORTED, RefusalCode.STALE, RefusalCode.REVOKED}
@@ -168,7 +169,8 @@ def _succeeded(draft: Draft, step: Step, verdict: Verdict) -> None:
 def _note_success(draft: Draft, step: Step, verdict: Verdict) -> None:
     guest = draft.guest(step.guest, step.host) if step.guest else None
     if step.kind is Kind.MOVE and guest:
-        draft.put_guest(guest.name, guest.host, host=step.destination, moves=guest.moves + 1)
+        arrived = {"host": step.destination, "moves": guest.moves + 1}
+        draft.put_guest(guest.name, guest.host, **arrived, failures=0, rest_until=None)
     elif step.kind is Kind.STOP and guest:
         draft.put_guest(guest.name, guest.host, host=step.host, down=True)
     elif step.kind is Kind.START and guest:
@@ -201,23 +203,15 @@ def _crashed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None
 
 def _stayed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
     _drop(draft, step)
-    if step.guest and step.kind is not Kind.RETUNE:
-        stayed = draft.guest(step.guest, step.host).stayed + 1
-        draft.put_guest(step.guest, step.host, stayed=stayed, reason=verdict.reason)
+    failures = failed_again(draft, step, verdict.reason, limits)
     draft.say("stayed", verdict.reason, step)
     again = verdict.retry in (Retry.SAME, Retry.LATER)
-    if again and step.tries < limits.max_tries:
-        draft.put_step(
-            step,
-            StepState.WAITING,
-            outcome=str(verdict.outcome),
-            reason=verdict.reason,
-            not_before=draft.now + limits.backoff(step.tries),
-        )
+    if again and failures < limits.max_tries:
+        try_later(draft, step, verdict, failures, limits)
         return
     if verdict.retry is Retry.OTHER_DESTINATION and step.guest and step.destination:
         guest = draft.guest(step.guest, step.host)
-        if len(guest.avoid) + 1 < limits.max_tries:
+        if len(guest.avoid) + 1 < limits.max_tries and failures < limits.max_tries:
             draft.put_guest(guest.name, guest.host, avoid=(*guest.avoid, step.destination))
             fail(draft, step, verdict.reason)
             return
@@ -232,7 +226,9 @@ def _give_up(draft: Draft, step: Step, reason: str) -> None:
     if step.kind is Kind.LIVEPATCH:
         gave_up(draft, step, reason)
     elif step.kind is Kind.MOVE and step.guest:
-        draft.put_guest(step.guest, step.host, evacuation="give_up", reason=reason)
+        # For what it did itself: no word about its class has it moved again.
+        updates = {"evacuation": "give_up", "quarantine": "", "reason": reason}
+        draft.put_guest(step.guest, step.host, **updates)
     elif step.kind is Kind.STOP and step.guest:
         draft.put_guest(step.guest, step.host, evacuation="hold", reason=reason)
     elif step.kind is Kind.REBOOT:

@@ -190,6 +190,8 @@ class GuestRecord(Frozen):
     moves: int = 0
     restarts: int = 0
     stayed: int = 0  # attempts after which it was still where it had been
+    failures: int = 0  # those since its last move, whatever step and plan they were of
+    rest_until: datetime | None = None  # back-off after the newest of them
     evacuation: str | None = None  # overrides the inventory for the rest of this rollout
     avoid: tuple[str, ...] = ()  # destinations that did not work out
     down: bool = False  # shut down by us, and not started again yet

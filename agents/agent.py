@@ -18,6 +18,7 @@ from agents import log as log_setup
 from agents import steprun
 from agents.client import impatient, patient
 from agents.crew import Crew
+from agents.disks import asked_for
 from agents.journal import Journal, JournalError
 from agents.keys import SETTLED, keys
 from agents.look import Looker, Question
@@ -92,6 +93,8 @@ class Agent:
         orders = self.client.hkeys(keys.orders(host))
         assert isinstance(orders, list)
         ordered = frozenset(map(as_text, orders))
+        disks = self.client.get(keys.disks(host))
+        assert disks is None or isinstance(disks, bytes | str)
         self.sequence += 1
         report = self.looker.look(
             Question(
@@ -101,6 +104,7 @@ class Agent:
                 ordered=ordered,
                 taken_at=datetime.now(UTC),
                 clock_s=time.monotonic(),
+                disks=asked_for(disks),
             )
         )
         report = self.signs.complete(report)

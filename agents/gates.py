@@ -19,7 +19,7 @@ from agents.copies import (
     copies,
     role,
 )
-from agents.guest_facts import obstacles
+from agents.guest_facts import needs, obstacles, targets
 from agents.host_files import GuestConfig
 from agents.settings import Settings
 from agents.settle_move import RESUME_SINCE
@@ -108,11 +108,27 @@ def move(order: Order, sight: Sight, settings: Settings) -> str | None:
     first = leftover_of(order, sight) or runs(domain)
     if first or sight.config is None:
         return first or f"the configuration of {order.guest} cannot be read"
+    changed = changed_since(order, sight.config, settings)
+    if changed:
+        return changed
     if sight.refuses_suspend:
         return f"{order.guest} cannot be moved: its kernel says that it cannot suspend"
     for obstacle in obstacles(sight.config, domain, sight.virt_caps, sight.xen, settings):
         if _forbids_move(obstacle):
             return f"{order.guest} cannot be moved: {obstacle.text}"
+    return None
+
+
+def changed_since(order: Order, config: dict[str, Any], settings: Settings) -> str | None:
+    """It has a disk, or needs something, that nobody looked for at the destination."""
+    disks = set(targets(config)) - set(order.guest_disks or ())
+    if order.guest_disks is not None and disks:
+        shown = ", ".join(sorted(map(str, disks)))
+        return f"{order.guest} has disks that were not looked for on {order.destination}: {shown}"
+    lacking = set(needs(config, settings)) - set(order.guest_needs or ())
+    if order.guest_needs is not None and lacking:
+        shown = ", ".join(sorted(lacking))
+        return f"{order.guest} needs {shown} now, which {order.destination} was not asked for"
     return None
 
 

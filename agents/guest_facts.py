@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from agents.copies import Condition, condition
 from agents.settings import Settings
 from agents.wire import Domain, GuestSeen, Obstacle, ObstacleCode
+from agents.wire_disk import Disk
 
 Config = dict[str, Any]
 
@@ -102,6 +103,19 @@ def disks(config: Config) -> list[Config]:
     return [
         {**disk, "pdev_path": str(disk["pdev_path"])} for disk in found if disk.get("pdev_path")
     ]
+
+
+def targets(config: Config) -> tuple[Disk, ...]:
+    """Its disks as another host has to find them."""
+    return tuple(
+        Disk(
+            vdev=str(disk.get("vdev") or "?")[:64],
+            target=disk["pdev_path"][:1024],
+            format=str(disk.get("format") or "")[:64],
+            script=str(disk.get("script") or "")[:255],
+        )
+        for disk in disks(config)
+    )
 
 
 def storage_tag(path: str, settings: Settings) -> str | None:

@@ -16,12 +16,15 @@ import shutil
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from agents import steprun
+from agents.blackout import Watch, blackout
+from agents.transport import written_below
 from agents.wire import Attempt, AttemptState, Kind, Order, RefusalCode
 
 TAIL_CHARS = 8000
@@ -85,6 +88,14 @@ class Journal:
         finally:
             os.close(fd)
 
+    def order(self, attempt_id: str) -> Order | None:
+        """As it was recorded; None where none was. Raises JournalError."""
+        found = _read(self.directory(attempt_id) / "order.json")
+        try:
+            return None if found is None else Order.model_validate(found)
+        except ValidationError:  # recorded by an agent of another age
+            return None
+
     def state(self, attempt_id: str, boot_id: str) -> AttemptState | None:
         """How far it has come; None if it has not started (or is about to)."""
         directory = self.directory(attempt_id)
@@ -129,8 +140,9 @@ class Journal:
                 "started_at": started.get("started_at"),
                 "ended_at": ended.get("ended_at"),
                 "bytes_sent": None if state is not AttemptState.RUNNING else sent_bytes(directory),
-                "output_tail": _tail(directory / "err.log"),
+                "output_tail": said(directory),
                 "tuning": started.get("tuning"),
+                "blackout": blackout(watch_of(directory)),
             },
         )
 
@@ -230,9 +242,10 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _tail(path: Path) -> str:
+def said(directory: Path) -> str:
+    """The end of what the command of an attempt has said."""
     try:
-        with path.open("rb") as file:
+        with (directory / "err.log").open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_CHARS))
             return file.read().decode(errors="replace")[-TAIL_CHARS:]
     except FileNotFoundError:
@@ -240,33 +253,26 @@ def _tail(path: Path) -> str:
 
 
 def sent_bytes(directory: Path) -> int | None:
-    """What the transport of a running move has written so far, by `/proc/PID/io` of its children.
-
-    The biggest writer below the command is the one that carries the memory.
-    """
+    """What the transport of a running move has written so far; None where nobody can tell."""
     child = _read(directory / "child.json")
     if child is None or not _child_lives(directory):
         return None
-    written = [n for pid in _descendants(int(child["pid"])) if (n := _written(pid)) is not None]
-    return max(written, default=None)
+    return written_below(int(child["pid"]))
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def watch_of(directory: Path) -> Watch:
+    """What was seen of a move while it ran (`agents.watch_move`); empty where nothing was."""
     try:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    for one in map(int, found):
-        yield one
-        yield from _descendants(one)
+        return Watch(**json.loads((directory / "watch.json").read_text()))
+    except (OSError, ValueError, TypeError):  # none, or of another age of this program
+        return Watch()
 
 
-def _written(pid: int) -> int | None:
-    try:
-        found = re.search(r"^wchar: (\d+)$", Path(f"/proc/{pid}/io").read_text(), re.M)
-    except OSError:
-        return None
-    return int(found[1]) if found else None
+def keep_watch(directory: Path, watch: Watch) -> None:
+    """Whole or not at all; lost with the power, which ends the move too. Raises OSError."""
+    aside = directory / f"watch.json.{os.getpid()}"
+    aside.write_text(json.dumps(asdict(watch)))
+    os.rename(aside, directory / "watch.json")
 
 
 def wait_until_settled(journal: Journal, attempt_id: str, limit_s: float, poll_s: float) -> bool:

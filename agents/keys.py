@@ -63,6 +63,11 @@ class keys:
         return f"xr:order:{host_slug(host)}:notices"
 
     @staticmethod
+    def disks(host: str) -> str:
+        """String: a JSON list of paths; its agent's reports say what is there, while it exists."""
+        return f"xr:order:{host_slug(host)}:disks"
+
+    @staticmethod
     def control(rollout_id: str) -> str:
         """Hash: `wanted`, `epoch`, `by`, `reason`, `at`; `wave:N`, `host:NAME` with JSON wishes."""
         return f"xr:control:{rollout_id}"

@@ -15,20 +15,20 @@ from pydantic import ValidationError
 
 from agents import guest_facts, guest_words, host_files, tuning_read, xl, xl_parse
 from agents.command import CommandError, Failed, Missing, run
-from agents.copies import INCOMING, MIGRATEDAWAY, NO_NAME, Condition, base_name, condition
+from agents.copies import NO_NAME, Condition, base_name, condition
 from agents.cpu import Cpu, cpu
 from agents.cpu_level import levels
+from agents.disks import Disks
 from agents.host_files import FileError, GuestConfig
 from agents.journal import Journal, JournalError
 from agents.kernels import Kernels
+from agents.leftovers import caps_offers, leftovers
 from agents.payloads import Payloads
 from agents.settings import Settings
 from agents.wire import (
     Attempt,
     Domain,
     GuestSeen,
-    Leftover,
-    LeftoverKind,
     Obstacle,
     ObstacleCode,
     Report,
@@ -52,6 +52,7 @@ class Question:
     ordered: frozenset[str]  # ids of the attempts that have an order
     taken_at: datetime
     clock_s: float  # a clock that only grows, for the age of what is remembered
+    disks: tuple[str, ...] = ()  # paths that the controller asks for
 
 
 @dataclass
@@ -73,6 +74,7 @@ class Looker:
         self.memory = Remembered()
         self.payloads = Payloads(settings)
         self.kernels = Kernels(settings)
+        self.disks = Disks(settings)
         self.tunings = tuning_read.Tunings()
         self.pools: tuple[float, tuple[str, ...]] = (float("-inf"), ())
 
@@ -113,6 +115,7 @@ class Looker:
             offers=_try(trouble, lambda: self._offers(info, patches is not None, pools), ()),
             receiving=_try(trouble, lambda: host_files.receivers(self.settings), 0),
             attempts=attempts,
+            disks=self.disks.find(question.disks),
             trouble=tuple(text[:500] for text in trouble),
         )
 
@@ -221,6 +224,7 @@ class Looker:
             config_path=file.path if file else None,
             autostart=domain.name in autostarted,
             cpu_levelled=guest_facts.cpu_levelled(config),
+            disks=guest_facts.targets(config),
         )
 
     def _obstacles(
@@ -251,43 +255,3 @@ def is_guest(domain: Domain, settings: Settings) -> bool:
     if domain.name == NO_NAME or base_name(domain.name) != domain.name:
         return False
     return condition(domain.state) is not Condition.DYING
-
-
-def leftovers(domains: tuple[Domain, ...]) -> tuple[Leftover, ...]:
-    """Every domain that is no running guest, by what it is left from."""
-    found = ((leftover_kind(domain), domain) for domain in domains if domain.domid != 0)
-    return tuple(
-        Leftover(
-            kind=kind,
-            domid=domain.domid,
-            name=base_name(domain.name),
-            uuid=domain.uuid,
-            state=domain.state,
-            cpu_time_s=domain.cpu_time_s,
-            memory_mib=domain.memory_mib,
-        )
-        for kind, domain in found
-        if kind is not None
-    )
-
-
-def leftover_kind(domain: Domain) -> LeftoverKind | None:
-    """None for a guest that runs, is paused, or was shut down in an orderly way."""
-    found = condition(domain.state)
-    if domain.name == NO_NAME or found is Condition.DYING:
-        return LeftoverKind.ZOMBIE
-    if domain.name.endswith(INCOMING):
-        return LeftoverKind.INCOMING
-    if domain.name.endswith(MIGRATEDAWAY):
-        return LeftoverKind.MIGRATEDAWAY
-    kinds = {
-        Condition.CRASHED: LeftoverKind.CRASHED,
-        Condition.SUSPENDED: LeftoverKind.SUSPENDED,
-    }
-    return kinds.get(found)
-
-
-def caps_offers(virt_caps: tuple[str, ...]) -> tuple[str, ...]:
-    """What kinds of guests the hypervisor runs: PVH needs hardware and nested paging."""
-    found = [cap for cap in ("pv", "hvm", "shadow", "hap") if cap in virt_caps]
-    return (*found, "pvh") if {"hvm", "hap"} <= set(found) else tuple(found)

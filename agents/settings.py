@@ -79,11 +79,15 @@ class Settings(BaseModel):
     least_gap_s: float = Field(default=0.2, ge=0)  # between two looks, however often woken
     config_age_s: float = Field(default=60.0, ge=0)  # `xl list -l` at least this often
     xl_timeout_s: float = Field(default=30.0, gt=0)  # of commands that only read
+    disk_limit_s: float = Field(default=5.0, gt=0)  # a disk that says nothing for so long is gone
     stop_wait_s: float = Field(default=300.0, gt=0)  # how long `xl shutdown -w` is waited for
     reboot_linger_s: float = Field(default=900.0, gt=0)  # how long a reboot may take to begin
     livepatch_tries: int = Field(default=5, ge=1)
     start_limit_s: float = Field(default=60.0, gt=0)  # for a step runner to come up
     poll_s: float = Field(default=0.25, gt=0)  # how often a waiting job looks at its journal
+    watch_poll_s: float = Field(default=0.1, gt=0)  # the same for a move, whose blackout it tells
+    watch_far_s: float = Field(default=2.0, gt=0)  # `xl list` so often in a move's first round
+    watch_near_s: float = Field(default=0.2, gt=0)  # and after that
     keep_journals_days: float = Field(default=30.0, gt=0)
     workers: int = Field(default=3, ge=1, le=64)
 

@@ -132,12 +132,16 @@ def _only_there(case: Case, copy: Copy) -> Verdict:
         return _unknown(f"{case.guest} is suspended at its destination: {_seen(case)}")
     if copy.ran:
         still = ", paused there by somebody" if copy.condition is Condition.PAUSED else ""
-        return Verdict(Outcome.MOVED, f"{case.guest} runs on {where}{still}")
+        return _moved(case, f"{case.guest} runs on {where}{still}")
     if copy.condition is Condition.RUNS:
         return _just_started(case)
     why = f"{case.guest} arrived on {where} paused, and {case.source.host} has no copy"
     mend = case.mend(MendAction.UNPAUSE, copy, why)
     return Verdict(Outcome.UNKNOWN, why, (mend,), Retry.LATER)
+
+
+def _moved(case: Case, reason: str, mends: tuple[Mend, ...] = ()) -> Verdict:
+    return Verdict(Outcome.MOVED, reason, mends, blackout=case.attempt.blackout)
 
 
 def _just_started(case: Case) -> Verdict:
@@ -253,7 +257,7 @@ def _here_suspended(case: Case, here: Copy, there: Copy) -> Verdict:
     if there.condition is Condition.RUNS and there.ran:
         why = f"{case.guest} runs on {case.destination.host}"
         mend = case.mend(MendAction.DESTROY_SOURCE, here, why)
-        return Verdict(Outcome.MOVED, f"{why}; its old copy is left behind", (mend,))
+        return _moved(case, f"{why}; its old copy is left behind", (mend,))
     if there.condition is Condition.RUNS:
         return _just_started(case)
     if there.condition is Condition.PAUSED and not there.ran:

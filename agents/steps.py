@@ -17,11 +17,12 @@ from typing import IO
 import redis
 from pydantic import ValidationError
 
-from agents import host_files, journal, steprun
+from agents import host_files, journal, steprun, watch_move
 from agents.journal import Journal
 from agents.keys import CLAIM_LUA, SETTLED, keys
 from agents.prepare import Refusal, Work, prepare
 from agents.settings import Settings
+from agents.watch_move import MoveWatch
 from agents.wire import AttemptState, Kind, Order, RefusalCode
 
 CLAIM = "local KEYS = {ARGV[4], ARGV[5], KEYS[1]}\n" + CLAIM_LUA
@@ -59,7 +60,9 @@ def run_step(context: Context, attempt_id: str) -> dict[str, str]:
     """
     book = Journal(context.settings.state)
     boot_id = host_files.boot_id(context.settings)
+    looked_s = None
     if book.state(attempt_id, boot_id) is None:
+        looked_s = time.monotonic()
         order = read_order(context, attempt_id)
         if order is None:
             return {"attempt_id": attempt_id, "state": RefusalCode.REVOKED.value}
@@ -73,7 +76,8 @@ def run_step(context: Context, attempt_id: str) -> dict[str, str]:
         wake(context)
     else:
         settle_claim(context, attempt_id)  # the job that started it may not have come so far
-    state = wait(context, book, attempt_id)
+    watch = watch_move.of(context.settings, book, attempt_id, looked_s)
+    state = wait(context, book, attempt_id, watch)
     wake(context)
     return {"attempt_id": attempt_id, "state": state.value}
 
@@ -203,15 +207,21 @@ def runner_argv(
     return (*settings.systemd_run, unit, "--collect", "--quiet", *properties, *runner, "--stay")
 
 
-def wait(context: Context, book: Journal, attempt_id: str) -> AttemptState:
+def wait(
+    context: Context, book: Journal, attempt_id: str, watch: MoveWatch | None = None
+) -> AttemptState:
     """Until it runs no more. There is no limit: a migration takes as long as it takes."""
+    settings = context.settings
+    pause_s = min(settings.poll_s, settings.watch_poll_s) if watch else settings.poll_s
     while True:
-        state = book.state(attempt_id, host_files.boot_id(context.settings))
+        state = book.state(attempt_id, host_files.boot_id(settings))
+        if watch:  # after the state: what was said to the end is heard
+            watch.look()
         if state not in (None, AttemptState.RUNNING):
             return AttemptState(state)
         if state is None and not journal.held(book.directory(attempt_id) / "lock"):
             raise StartError(f"attempt {attempt_id}: it was not started")
-        time.sleep(context.settings.poll_s)
+        time.sleep(pause_s)
 
 
 def wake(context: Context) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agents.blackout import Blackout
 from agents.wire import MendAction, Tuning
 
 
@@ -61,3 +62,4 @@ class Verdict:
     mends: tuple[Mend, ...] = ()
     retry: Retry = Retry.NONE
     retune: Retune | None = None  # of a move: to be put back afterwards; the move is over
+    blackout: Blackout | None = None  # of a move: how long the guest stood still

@@ -11,12 +11,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from agents.blackout import Blackout
+from agents.wire_base import Name as Name
+from agents.wire_base import Wire as Wire
+from agents.wire_disk import Disk as Disk
+from agents.wire_disk import DiskFound as DiskFound
 
 SCHEMA = 1
 """Of orders and reports. A reader refuses a number that it does not know."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 AttemptId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,160}$")]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
@@ -33,12 +38,6 @@ Cpus = Annotated[
 """CPUs as xl prints them and takes them: `all`, `none`, `0-3,8`."""
 
 PoolName = Annotated[str, StringConstraints(pattern=r"^[^-\s]\S*$", max_length=255)]
-
-
-class Wire(BaseModel):
-    """Base of all that crosses: frozen, and an unknown field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Kind(StrEnum):
@@ -97,6 +96,8 @@ class Order(Wire):
     mend: MendAction | None = None
     domid: int | None = Field(default=None, ge=1)  # mend, retune: the domain it was decided for
     tuning: Tuning | None = None  # retune: what the guest had before its move
+    guest_disks: tuple[Disk, ...] | None = None  # move: those that the destination was asked for
+    guest_needs: tuple[str, ...] | None = None  # move: what it was seen to offer
     payload: PayloadName | None = None  # live patch: its name; the file is NAME.livepatch
     payload_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     soft_deadline_s: float = Field(default=1800.0, gt=0)  # passes: an alarm, never a kill
@@ -141,6 +142,7 @@ class Attempt(Wire):
     bytes_sent: int | None = None  # by the transport so far
     output_tail: str = Field(default="", max_length=8000)  # stderr of the command
     tuning: Tuning | None = None  # move: what the guest had right before it
+    blackout: Blackout | None = None  # move that arrived: how long the guest stood still
 
 
 class Domain(Wire):
@@ -203,6 +205,7 @@ class GuestSeen(Wire):
     cpu_levelled: bool = False  # it uses fewer CPU features than its host has
     net_bytes: int | None = None  # through its network interfaces, both ways; None: not known
     console_bytes: int | None = None  # in the log of its console
+    disks: tuple[Disk, ...] | None = None  # None: its agent does not tell
 
 
 class LeftoverKind(StrEnum):
@@ -272,6 +275,7 @@ class Report(Wire):
     offers: tuple[str, ...] = ()
     receiving: int = 0  # `xl migrate-receive` processes that live
     attempts: tuple[Attempt, ...] = ()
+    disks: tuple[DiskFound, ...] | None = None  # asked for; None: its agent does not answer that
     trouble: tuple[str, ...] = ()
 
     @property

@@ -12,6 +12,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from agents.wire import Kind
+from scheduler.blackouts import Blackouts, blackouts
 from scheduler.book import Book
 from scheduler.progress import moves_done
 from scheduler.rollout import GuestRecord, HostRecord, HostState, RolloutState
@@ -40,6 +41,7 @@ class Account(BaseModel):
     crashed: dict[str, str]
     down: tuple[str, ...]  # shut down and not started again
     plans: int
+    blackouts: Blackouts = Blackouts()  # of the moves
     planned_makespan_s: float
     makespan_lower_bound_s: float
 
@@ -68,6 +70,7 @@ def account(book: Book, now: datetime) -> Account:
         crashed=_why(g for g in guests if g.crashed),
         down=tuple(g.name for g in guests if g.down),
         plans=rollout.generation,
+        blackouts=blackouts(moves),
         planned_makespan_s=rollout.planned_makespan_s,
         makespan_lower_bound_s=rollout.makespan_lower_bound_s,
     )

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import typer
 
+from agents.wire import Disk
 from scheduler.cli_ask import Refused
 from scheduler.cli_closed import host_closed
 from scheduler.cli_enroll import host_enroll, host_withdraw
@@ -136,8 +137,13 @@ def _guest_lines(one: Row) -> list[str]:
         f"guest {one['name']} on {one['host']} (domain {one['domid']}): {_words(one)}",
         f"uuid {one['uuid']}, class {one['guest_class'] or '-'}",
         f"needs {', '.join(one['needs']) or 'nothing'}",
+        *(f"disk {_disk(Disk.model_validate(disk))}" for disk in one.get("disks") or ()),
         f"can be started from {one['config_path'] or 'no file: never restarted'}",
     ]
+
+
+def _disk(disk: Disk) -> str:
+    return f"{disk}: not checked before a move: {disk.unchecked}" if disk.unchecked else str(disk)
 
 
 people(guests, "evidence")(guest_evidence)

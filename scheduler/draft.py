@@ -45,6 +45,7 @@ class Draft:
         self._orders: list[Order] = []
         self._drops: list[tuple[str, str]] = []
         self._looks: dict[str, None] = {}
+        self._disks: list[tuple[str, tuple[str, ...]]] = []
         self.notices: list[tuple[str, str, Notice | None]] = []
 
     @property
@@ -134,6 +135,12 @@ class Draft:
         """Ask these hosts to look again: a step waits for it."""
         self._looks.update(dict.fromkeys(hosts))
 
+    def look_for(self, disks: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+        """Ask hosts to look at these paths too: a move waits for it."""
+        found = tuple(disks)
+        self._disks += found
+        self.look(host for host, _ in found)
+
     def change(self) -> Change:
         """What came together."""
         return Change(
@@ -146,5 +153,6 @@ class Draft:
             orders=tuple(self._orders),
             drops=tuple(self._drops),
             looks=tuple(self._looks),
+            disks=tuple(self._disks),
             notices=tuple(self.notices),
         )

@@ -10,6 +10,7 @@ from datetime import timedelta
 from agents.wire import Kind, Order
 from scheduler import notice
 from scheduler.comeback import remember
+from scheduler.disk_gate import judged, questions
 from scheduler.draft import Draft
 from scheduler.gate import Answer, Blame, Gate, Sight, check, moved_away
 from scheduler.limits import Limits
@@ -77,8 +78,10 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
 
 def _ask_gates(draft: Draft, step: Step, load: Load, sight: Sight, limits: Limits) -> None:
     gate = not_yet(draft, step) or check(step, sight, load.room_mib)
-    if gate.answer is not Answer.GO or _seen_afresh(draft, step, sight, limits):
-        _answered(draft, step, gate, load, sight, limits)
+    asked = questions(gate)
+    draft.look_for(asked)
+    if gate.answer is not Answer.GO or (_seen_afresh(draft, step, sight, limits) and not asked):
+        _answered(draft, step, judged(gate), load, sight, limits)
 
 
 def _seen_afresh(draft: Draft, step: Step, sight: Sight, limits: Limits) -> bool:
@@ -194,6 +197,8 @@ def _order(draft: Draft, step: Step, gate: Gate, sight: Sight, limits: Limits) -
         held_since=None,
         reason="",
         room_mib=room_mib,
+        guest_disks=gate.guest.disks if gate.destination and gate.guest else None,
+        guest_needs=gate.guest.needs if gate.destination and gate.guest else None,
         alarm_s=alarm_s(room_mib, draft.book, limits) if step.kind is Kind.MOVE else None,
         build_from=gate.source.build if gate.source else "",
         build_to=gate.destination.build if gate.destination else "",
@@ -236,6 +241,8 @@ def order_of(draft: Draft, step: Step, sight: Sight, limits: Limits) -> Order:
         "guest_uuid": guest.uuid if guest else None,
         "guest_memory_mib": step.room_mib,
         "destination": step.destination,
+        "guest_disks": step.guest_disks,
+        "guest_needs": step.guest_needs,
         "destination_address": sight.address(step.destination) if step.destination else None,
         "boot_id": step.boot_id,
         "build_ids": draft.rollout.fixed_builds if step.kind is Kind.REBOOT else (),

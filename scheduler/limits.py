@@ -23,6 +23,7 @@ class Limits(BaseModel):
     max_lost_hosts: int = Field(default=0, ge=0)  # that do not come back, and the rollout goes on
     comeback_limit_s: float = Field(default=600.0, gt=0)  # back, but without a bridge: block it
     attempt_alarm_s: float = Field(default=3600.0, gt=0)  # runs for so long: say so, never kill
+    suspended_alarm_s: float = Field(default=30.0, gt=0)  # a moving guest stands still: say so
     max_replans_in_a_row: int = Field(default=5, ge=1)  # without a step done between them
     max_failed_livepatches: int = Field(default=3, ge=1)  # hosts, after which it stops and asks
     max_mends: int = Field(default=3, ge=1)  # rounds of cleaning up after one step

@@ -15,6 +15,7 @@ from scheduler.limits import Limits
 from scheduler.livepatching import gave_up, patched
 from scheduler.retries import failed_again, try_later
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
+from scheduler.standstill import over
 
 NOT_NOW = {RefusalCode.PAUSED, RefusalCode.ABORTED, RefusalCode.STALE, RefusalCode.REVOKED}
 SUCCESS = {Outcome.MOVED, Outcome.DONE}
@@ -75,7 +76,12 @@ def settled(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
         _mend(draft, step, verdict, limits)
     elif verdict.outcome is Outcome.UNKNOWN:
         _unclear(draft, step, verdict, limits)
-    elif verdict.outcome in SUCCESS:
+    else:
+        _ended(draft, over(draft, step), verdict, limits)
+
+
+def _ended(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
+    if verdict.outcome in SUCCESS:
         _succeeded(draft, step, verdict)
     elif verdict.outcome is Outcome.CRASHED:
         _crashed(draft, step, verdict, limits)
@@ -157,6 +163,7 @@ def _succeeded(draft: Draft, step: Step, verdict: Verdict) -> None:
         reason=verdict.reason,
         ended_at=draft.now,
         held_since=None,
+        blackout=verdict.blackout,
     )
     draft.say(str(verdict.outcome), verdict.reason or describe(step), step)
     _note_success(draft, step, verdict)

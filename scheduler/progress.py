@@ -9,6 +9,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from agents.wire import Kind
+from scheduler.blackouts import Blackouts, blackouts
 from scheduler.book import Book
 from scheduler.flight import Flight
 from scheduler.forecast_assumed import assumed
@@ -25,6 +26,7 @@ from scheduler.rollout import (
     Step,
     StepState,
 )
+from scheduler.standstill import Standstill, standstill
 
 
 class _View(BaseModel):
@@ -45,6 +47,7 @@ class StepView(_View):
     since_s: float | None  # since it was ordered
     reason: str
     flight: Flight | None = None  # move: bytes, and time left
+    suspended: Standstill | None = None  # move: its guest stands still right now
 
 
 class ClassAtRest(_View):
@@ -113,6 +116,7 @@ class Progress(_View):
     hosts_fixed: int
     hosts_to_fix: int
     quarantined: tuple[ClassAtRest, ...] = ()
+    blackouts: Blackouts = Blackouts()  # of the moves that are over
 
 
 def progress(book: Book, now: datetime, flights: Mapping[str, Flight] | None = None) -> Progress:
@@ -148,6 +152,7 @@ def progress(book: Book, now: datetime, flights: Mapping[str, Flight] | None = N
         hosts_fixed=states[HostState.FIXED],
         hosts_to_fix=len(book.hosts) - states[HostState.UNAFFECTED],
         quarantined=tuple(_at_rest(book, name) for name in rollout.quarantined),
+        blackouts=blackouts(book.steps.values()),
     )
 
 
@@ -215,6 +220,7 @@ def _view(step: Step, now: datetime, flights: Mapping[str, Flight] | None = None
         since_s=(now - since).total_seconds() if since else None,
         reason=step.reason,
         flight=(flights or {}).get(step.id),
+        suspended=standstill(step, now),
     )
 
 

@@ -12,8 +12,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from agents.blackout import Blackout
 from agents.notices import Notice
-from agents.wire import Kind, MendAction, Order, Tuning, Wanted
+from agents.wire import Disk, Kind, MendAction, Order, Tuning, Wanted
 from scheduler.advisory import Advisory
 from scheduler.choice import Choice
 from scheduler.frozen import Frozen
@@ -101,6 +102,11 @@ class Step(Frozen):
     boot_id: str | None = None  # reboot: the boot id that is to end
     room_mib: int = 0  # move: what the guest takes at its destination, as last seen
     alarm_s: float | None = None  # move: running for longer is said, never ended
+    guest_disks: tuple[Disk, ...] | None = None  # move: those that its destination was asked for
+    guest_needs: tuple[str, ...] | None = None  # move: what its destination was seen to offer
+    suspended_since: datetime | None = None  # move: its guest is seen to run on neither host
+    suspended_alarm: bool = False  # move: that was said, as it lasted too long
+    blackout: Blackout | None = None  # move that succeeded: how long the guest stood still
     build_from: str = ""  # move: the hypervisors that it leads between, when it was ordered
     build_to: str = ""
     payload: str | None = None  # live patch: its name, its file's digest, the build that it fits
@@ -228,6 +234,7 @@ class Change:
     orders: tuple[Order, ...] = ()  # written with the records, sent to RQ after that
     drops: tuple[tuple[str, str], ...] = ()  # (host, attempt id): orders that have had their day
     looks: tuple[str, ...] = ()  # hosts that are to look again before a step starts there
+    disks: tuple[tuple[str, tuple[str, ...]], ...] = ()  # (host, paths of disks to look at)
     notices: tuple[tuple[str, str, Notice | None], ...] = ()  # (host, guest, what); None: over
 
     def __bool__(self) -> bool:

@@ -53,6 +53,7 @@ def _sections(progress: Progress, guests: Sequence[GuestRecord]) -> list[Rendera
     stayed = [guest for guest in guests if guest.stayed and not guest.evacuation]
     sections = [
         ("how often guests moved", _how_often(guests)),
+        ("how long they stood still in a move", _stood_still(progress)),
         ("restarted with their hosts", [_why(guest) for guest in restarted]),
         ("could not be moved", [_why(guest) for guest in progress.given_up]),
         ("moved only after another try", [_why(guest) for guest in stayed]),
@@ -67,6 +68,10 @@ def _sections(progress: Progress, guests: Sequence[GuestRecord]) -> list[Rendera
     if progress.generation > 1:
         sections.append(("planned anew", [f"{progress.generation - 1} times"]))
     return [part for title, lines in sections if lines for part in _section(title, lines)]
+
+
+def _stood_still(progress: Progress) -> list[str]:
+    return [str(progress.blackouts)] if progress.moves_done else []
 
 
 def _microcode(hosts: Sequence[HostRecord]) -> list[str]:

@@ -113,12 +113,25 @@ def happening_line(happening: Happening) -> str:
 def held_lines(progress: Progress) -> list[str]:
     """A line for each hold, and for each host that was left out."""
     whole = [f"held by {progress.hold.by}: {progress.hold.reason}"] if progress.hold else []
+    still = [_still(step) for step in progress.in_flight if step.suspended]
     parts = [one for one in progress.holds if one.what != "rollout"]
     held = [f"{h.what} held by {h.by} since {h.since:%m-%d %H:%M:%S}: {h.reason}" for h in parts]
     return [
         plain(line)
-        for line in (*whole, *held, *(f"{h.what}: {h.reason}" for h in progress.left_out))
+        for line in (*still, *whole, *held, *(f"{h.what}: {h.reason}" for h in progress.left_out))
     ]
+
+
+def _still(step: StepView) -> str:
+    """A guest that stands still in its move, since when, and whether that is too long."""
+    assert step.suspended is not None
+    one = step.suspended
+    alarm = "ALARM: " if one.overdue else ""
+    where = f"on {step.host}, on its way to {step.destination}"
+    return (
+        f"{alarm}{step.guest} is suspended {where}, since {one.since:%H:%M:%S}"
+        f" ({duration(one.for_s)})"
+    )
 
 
 def screen(progress: Progress, happenings: Sequence[Happening], lines: int = 40) -> RenderableType:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from agents.copies import Condition, condition
 from agents.guest_facts import state_obstacles
-from agents.look import leftovers
+from agents.leftovers import leftovers
 from agents.wire import (
     Attempt,
     AttemptState,

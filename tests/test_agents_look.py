@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from agents.look import Looker, Question, caps_offers
+from agents.leftovers import caps_offers
+from agents.look import Looker, Question
 from agents.settings import Settings
 from agents.wire import LeftoverKind, ObstacleCode, Report
 from tests.agents_dom0 import BOOT_ID, Dom0, config

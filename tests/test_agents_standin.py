@@ -7,6 +7,7 @@ printed and whatever the agents believe.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,22 +35,29 @@ DISK = "/dev/san/db"
 class Pair:
     """Two hosts, one guest on the first, and a controller that believes nothing but looks."""
 
-    def __init__(self, base: Path, client: redis.Redis, kind: str = "pvh") -> None:
+    def __init__(
+        self,
+        base: Path,
+        client: redis.Redis,
+        kind: str = "pvh",
+        speed: float = 400.0,
+        **settings: object,
+    ) -> None:
         self.client = client
         self.world = create_world(
             str(base / "world"),
             [HostSpec("n1", 4096), HostSpec("n2", 4096)],
             [GuestSpec("db", "n1", 256, kind=kind, disks=(DISK,), on_crash="preserve")],
-            speed=400.0,
+            speed=speed,
         )
-        self.settings = {host: self._settings(base, host) for host in ("n1", "n2")}
+        self.settings = {host: self._settings(base, host, settings) for host in ("n1", "n2")}
         self.lookers = {host: Looker(one) for host, one in self.settings.items()}
         self.attempts = 0
         guest = self.look("n1").guests[0]
         self.uuid = guest.uuid
         client.hset(keys.control("r1"), mapping={"wanted": "run", "epoch": 1})
 
-    def _settings(self, base: Path, host: str) -> Settings:
+    def _settings(self, base: Path, host: str, more: Mapping[str, object]) -> Settings:
         programs = Path(self.world.host_dir(host)) / "bin"
         return Settings.model_validate(
             {
@@ -64,6 +72,7 @@ class Pair:
                 "receiver": str(programs / "xl"),
                 "storage": [{"prefix": "/dev/san/", "tag": "storage:san"}],
                 "poll_s": 0.05,
+                **more,
             }
         )
 

@@ -53,6 +53,7 @@ CASES = [
     Case("refuse", ("domain id recently used",), HERE, NOBODY, text="domain id recently used"),
     Case("needs-newer-xl", ("not supported; need newer xl",), HERE, NOBODY),
     Case("storage-missing", ("Disk vdev=xvda failed to stat: /dev/san/h1",), HERE, NOBODY),
+    Case("disk-missing", ("failed to stat: /dev/san/h1",), HERE, NOBODY, text="/dev/san/h1"),
     Case("vnuma", ("Cannot save a guest with vNUMA configured", B, NOISE), HERE, NOBODY),
     Case("logdirty-nomem", ("Failed to enable logdirty: 12,", "(rc=-8)", A), HERE, NOBODY),
     Case("qemu-logdirty", ("logdirty switch failed (rc=-3), abandoning", A), HERE, NOBODY),

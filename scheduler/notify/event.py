@@ -23,7 +23,7 @@ class Severity(StrEnum):
         return order.index(self) >= order.index(least)
 
 
-CRITICAL = ("stopped", "both", "unknown", "crashed")
+CRITICAL = ("stopped", "both", "unknown", "crashed", "suspended")
 WARNING = (
     *("paused", "abort", "aborted", "blocked", "failed", "alarm", "silent"),
     *("refused", "stayed", "held", "mending", "late", "lost", "lacking", "exposed"),

@@ -24,6 +24,7 @@ from agents.wire import Kind
 from scheduler.comeback import LACKING
 from scheduler.rollout import ENDED, HostState, RolloutState
 from scheduler.service.metrics_machinery import machinery
+from scheduler.service.metrics_moves import standstills
 from scheduler.service.metrics_rollout import RolloutFigures, figures
 from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.views import FleetView, RolloutView
@@ -58,6 +59,7 @@ class _Collector:
         yield from _fleet(fleet, views)
         yield from _rollouts(views)
         yield from _outcomes([figures(view, self._parts.limits) for view in views])
+        yield from standstills(views)
         yield from machinery(self._parts, fleet)
 
 

@@ -82,6 +82,7 @@ def figures(said: Report) -> list[tuple[str, str]]:
         ("deadline", f"{said.deadline:{MINUTE}}" if said.deadline else ""),
         ("moves", f"{said.moves} (no plan can have fewer than {said.moves_lower_bound})"),
         ("moved how often", often),
+        ("guests stood still in a move", str(said.blackouts) if said.moves else ""),
         ("attempts that left a guest where it was", str(said.stayed)),
         ("restarted with their hosts", str(len(said.restarted))),
         ("crashed", str(len(said.crashed))),
@@ -133,6 +134,9 @@ def _step(one: StepView) -> str:
     to = f" to {one.destination}" if one.destination else ""
     since = f", for {present.duration(one.since_s)}" if one.since_s is not None else ""
     why = f": {one.reason}" if one.reason else ""
+    if one.suspended:
+        why += f", suspended since {_clock(one.suspended.since)}"
+        why += " (ALARM: for too long)" if one.suspended.overdue else ""
     return f"{one.kind} {one.guest or ''} on {one.host}{to} ({one.state}{since}){why}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from scheduler.standin import faults
+from scheduler.standin import faults, san
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def strike(world: World, host: str, state: State) -> None:
     if "boots-without-bridge" in struck:
         state["lost_bridges"], state["bridges"] = state["bridges"], []
     if "boots-without-storage" in struck:
-        state["lost_storage"], state["storage"] = state["storage"], []
-        _rename(world, host, "dev", ".dev-lost")
+        lose_storage(world, host, state)
     if "boots-without-xenstored" in struck:
         faults.put(world, faults.HOST, host, DEAD_XENSTORED, None, "")
     cpu = state["cpu"]
@@ -43,12 +42,20 @@ def strike(world: World, host: str, state: State) -> None:
         cpu["microcode"] = cpu["microcode_after_reboot"]
 
 
+def lose_storage(world: World, host: str, state: State) -> None:
+    """The host sees no disk any more."""
+    if "lost_storage" not in state:
+        state["lost_storage"], state["storage"] = state["storage"], []
+        _rename(world, host, "dev", ".dev-lost")
+
+
 def mend(world: World, host: str, state: State) -> None:
     """What a boot lost is there again: somebody repaired it."""
     state["bridges"] = state.pop("lost_bridges", state["bridges"])
     if "lost_storage" in state:
         state["storage"] = state.pop("lost_storage")
         _rename(world, host, ".dev-lost", "dev")
+    san.mend(world, host, state)
 
 
 def _rename(world: World, host: str, old: str, new: str) -> None:

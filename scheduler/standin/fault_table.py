@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from scheduler.standin import faults, lifecycle
+from scheduler.standin import faults, lifecycle, san
 from scheduler.standin.faults import GUEST, HOST
 from scheduler.standin.store import Change, World, read_state
 
@@ -31,6 +31,9 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "stale-incoming": (GUEST, "8", "host `text` has a stale NAME--incoming"),
     "needs-newer-xl": (HOST, "8", "as destination: its xl is too old for the stream"),
     "storage-missing": (HOST, "8", "sees no disk any more"),
+    "disk-missing": (HOST, "8", "does not see disk `text` any more"),
+    "disk-size": (HOST, "-", "sees disk `text` with another size"),
+    "disk-unreadable": (HOST, "-", "gets an error where it reads disk `text`"),
     "vnuma": (GUEST, "9", "has vNUMA configured"),
     "logdirty-nomem": (GUEST, "10", "no memory for log-dirty at the source"),
     "qemu-logdirty": (GUEST, "11", "QEMU does not switch log-dirty on"),
@@ -174,6 +177,20 @@ def _lose(key: str) -> Callable[[World, str, str], None]:
     return lose
 
 
+def _lose_storage(world: World, host: str, text: str) -> None:
+    from scheduler.standin.boot_faults import lose_storage
+
+    with Change(world, host) as change:
+        lose_storage(world, host, change.state)
+
+
+def _spoil(how: str) -> Callable[[World, str, str], None]:
+    def spoil(world: World, host: str, text: str) -> None:
+        san.spoil(world, host, text, how)
+
+    return spoil
+
+
 def _stale(suffix: str, same_uuid: bool) -> Callable[[World, str, str], None]:
     def place(world: World, guest: str, text: str) -> None:
         home = host_of(world, guest) or ""
@@ -194,7 +211,10 @@ _AT_ONCE: dict[str, Callable[[World, str, str], None]] = {
     "power-off": _power_off,
     "xl-missing": _hide_xl,
     "vnuma": _vnuma,
-    "storage-missing": _lose("storage"),
+    "storage-missing": _lose_storage,
+    "disk-missing": _spoil("missing"),
+    "disk-size": _spoil("size"),
+    "disk-unreadable": _spoil("unreadable"),
     "bridge-missing": _lose("bridges"),
     "stale-incoming": _stale("--incoming", same_uuid=True),
     "stale-migratedaway": _stale("--migratedaway", same_uuid=True),

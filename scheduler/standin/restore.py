@@ -7,6 +7,7 @@ import os
 from scheduler.standin import faults, lifecycle, stream
 from scheduler.standin.dom0 import complain
 from scheduler.standin.microjson import loads
+from scheduler.standin.san import sees
 from scheduler.standin.xl_change import cannot_make, not_destroyed
 
 TYPE_CHECKING = False
@@ -112,8 +113,7 @@ class Restore:
     def _missing_disk(self, state: State) -> str | None:
         for disk in self.config.get("disks", []):
             path = disk["pdev_path"]
-            seen = state["storage"] is None or any(path.startswith(p) for p in state["storage"])
-            if not seen and not disk.get("script"):
+            if not sees(state, path) and not disk.get("script"):
                 return (
                     "libxl: error: libxl_device.c:327:disk_try_backend: Disk"
                     f" vdev={disk['vdev']} failed to stat: {path}: No such file or directory\n"

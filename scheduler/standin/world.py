@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from scheduler.standin import lifecycle
+from scheduler.standin import lifecycle, san
 from scheduler.standin.guest_config import GuestSpec, guest_config, xl_cfg
 from scheduler.standin.install import install
 from scheduler.standin.kernel_file import bzimage
@@ -97,8 +97,10 @@ def create_world(
     world = World(world_dir)
     for host in hosts:
         _write_host(world, host, start, python)
-    for guest in guests:
-        add_guest(world, guest)
+    made = list(guests)
+    for guest in made:
+        _put_guest(world, guest)
+    san.attach(world, [path for guest in made for path in guest.disks])
     return world
 
 
@@ -207,7 +209,16 @@ def _install_kernel(world: World, kernel: str, image: bytes) -> None:
 
 
 def add_guest(world: World, spec: GuestSpec) -> int:
-    """Put a running guest on its host; its domid.  Its xl.cfg is written to `/etc/xen` there."""
+    """Put a running guest on its host, with its disks; its domid.
+
+    Its xl.cfg is written to `/etc/xen` there.
+    """
+    domid = _put_guest(world, spec)
+    san.attach(world, spec.disks)
+    return domid
+
+
+def _put_guest(world: World, spec: GuestSpec) -> int:
     if spec.host not in world.hosts():
         raise ValueError(f"guest {spec.name}: no host {spec.host!r} in this world")
     spec = replace(spec, uuid=spec.uuid or str(uuids.uuid5(uuids.NAMESPACE_DNS, spec.name)))

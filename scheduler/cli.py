@@ -20,9 +20,10 @@ def _offline(app: typer.Typer) -> None:
 
 
 def _rollout(app: typer.Typer) -> None:
-    from scheduler import cli_people, cli_rollout, cli_rollout_show
+    from scheduler import cli_moves, cli_people, cli_rollout, cli_rollout_show
 
     cli_people.people(cli_rollout.app, watch=True)(cli_rollout_show.show)
+    cli_people.people(cli_rollout.app, watch=True)(cli_moves.moves)
     app.add_typer(cli_rollout.app, name="rollout")
 
 

@@ -60,6 +60,7 @@ def test_every_reading_command_says_the_same_over_http_and_on_redis(
         ["guest", "list"],
         ["guest", "list", "--host", "h1"],
         ["guest", "show", "g1"],
+        ["rollout", "moves"],
         ["inventory", "show"],
         ["advisory", "list"],
         ["rollout", "report"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -361,6 +362,14 @@ def test_a_rollout_moves_no_guest_whose_disk_is_not_there_and_goes_on_when_it_is
     )
     assert {e["name"] for e in events(world) if e["event"] == "migrate"} == {*told, "g3"}
     assert audit(world) == []
+    code, said = stage.xenroll("rollout", "moves", "-o", "json")
+    assert code == 0, said
+    bounds = {one["guest"]: one["blackout"] for one in json.loads(said)}
+    assert sorted(bounds) == ["g0", "g1", "g2", "g3"]
+    assert all(0 <= one["at_least_s"] <= one["at_most_s"] for one in bounds.values())
+    assert "BLACKOUT" in stage.xenroll("rollout", "moves")[1]
+    shown = stage.xenroll("guest", "show", "g0")[1]
+    assert f"disk xvda ({disk_of('g0')})" in shown
 
 
 def begin(stage: Stage) -> None:

@@ -74,8 +74,23 @@ def storages(settings: Settings) -> tuple[str, ...]:
 
 
 def receivers(settings: Settings) -> int:
-    """How many `xl migrate-receive` live, by the command lines in `/proc`."""
-    return sum(1 for argv in _command_lines(settings) if _receives(argv, settings.receiver))
+    """How many `xl migrate-receive` live and receive, by the command lines in `/proc`.
+
+    xl leaves a monitor behind for each guest that has arrived, with the same command line; what
+    it reads is `/dev/null`, and it is not counted.
+    """
+    return sum(
+        1
+        for process, argv in _command_lines(settings)
+        if _receives(argv, settings.receiver) and not _reads_nothing(process)
+    )
+
+
+def _reads_nothing(process: Path) -> bool:
+    try:
+        return str((process / "fd/0").readlink()) == "/dev/null"
+    except OSError:  # it ended, or nobody may see it: what may receive counts
+        return False
 
 
 def _receives(argv: list[str], program: str | None) -> bool:
@@ -87,10 +102,10 @@ def _receives(argv: list[str], program: str | None) -> bool:
     return False
 
 
-def _command_lines(settings: Settings) -> Iterator[list[str]]:
+def _command_lines(settings: Settings) -> Iterator[tuple[Path, list[str]]]:
     for path in Path(settings.proc_dir).glob("[0-9]*/cmdline"):
         try:
-            yield path.read_bytes().decode(errors="replace").split("\0")
+            yield path.parent, path.read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it ended between the two calls
             continue
 

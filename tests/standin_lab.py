@@ -169,3 +169,17 @@ def by_end(text: str) -> tuple[list[str], list[str]]:
 
 def same_as_recorded(err: str, name: str) -> None:
     assert by_end(err) == by_end(recorded(f"migrate-{name}.err"))
+
+
+def part_of(xl: int, which: str) -> int:
+    """The pid of one of the four processes of a migration, whose `xl` is given."""
+    if which == "xl":
+        return xl
+    found = {
+        "helper": [p for p in children(xl) if "--save-domain" in words_of(p)],
+        "ssh": [p for p in children(xl) if "migrate-receive" in words_of(p)],
+    }
+    if which == "receiver":
+        found["receiver"] = children(found["ssh"][0])
+    assert len(found[which]) == 1, which
+    return found[which][0]

@@ -12,6 +12,7 @@ from agents.host_files import FileError, GuestConfig, config_for
 from agents.settings import Storage
 from tests.agents_dom0 import BOOT_ID, Dom0
 from tests.agents_kit import OTHER_UUID, UUID, recorded
+from tests.agents_process import until
 
 
 @pytest.fixture
@@ -182,3 +183,15 @@ def test_a_receiver_that_really_runs_is_counted_until_it_ends(dom0: Dom0) -> Non
         assert host_files.receivers(dom0.settings) == 1
         process.communicate(b"\n")
     assert host_files.receivers(dom0.settings) == 0
+
+
+def test_the_monitor_that_a_receiver_leaves_behind_does_not_receive(dom0: Dom0) -> None:
+    """It is a child of the receiver, has its command line, and reads nothing any more."""
+    dom0.program("xl", "echo ready; exec 3<&0 </dev/null; cat <&3 >/dev/null & wait")
+    argv = [str(dom0.bin / "xl"), "migrate-receive"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        until(lambda: host_files.receivers(dom0.settings) == 0, "it reads nothing")
+        assert process.poll() is None
+        process.communicate(b"\n")

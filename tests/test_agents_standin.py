@@ -7,6 +7,8 @@ printed and whatever the agents believe.
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,7 @@ from scheduler.standin.fault_table import FAULTS, clear, inject
 from scheduler.standin.faults import HOST
 from scheduler.standin.world import GuestSpec, HostSpec, create_world
 from tests.agents_process import kill, until
+from tests.standin_lab import part_of
 
 ALIVE = "-o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=6"
 DISK = "/dev/san/db"
@@ -154,6 +157,7 @@ GONE: End = (Outcome.CRASHED, [])
 PERSON: End = (Outcome.UNKNOWN, [])
 
 ENDS: list[tuple[str, str | None, End, set[Retry]]] = [
+    ("invalid-domain", None, STAYED, {Retry.LATER}),
     ("config-unreadable", None, STAYED, {Retry.SAME, Retry.LATER}),
     ("no-config", None, STAYED, {Retry.PERSON, Retry.LATER}),
     ("ssh-refused", None, STAYED, {Retry.SAME}),
@@ -167,9 +171,13 @@ ENDS: list[tuple[str, str | None, End, set[Retry]]] = [
     ("needs-newer-xl", None, STAYED, {Retry.OTHER_DESTINATION}),
     ("logdirty-nomem", None, STAYED, {Retry.LATER}),
     ("qemu-logdirty", None, STAYED, {Retry.SAME}),
+    ("p2m-changed", None, STAYED, {Retry.LATER}),
+    ("stale-incoming", "n2", STAYED, {Retry.OTHER_DESTINATION}),
     ("stream-write-fails", None, STAYED, {Retry.SAME}),
     ("ignores-suspend", None, STAYED, {Retry.NEVER}),
     ("crashes-in-migration", None, GONE, {Retry.PERSON}),
+    ("shuts-down-in-migration", None, GONE, {Retry.PERSON}),
+    ("reboots-in-migration", None, STAYED, {Retry.LATER}),
     ("qemu-save-fails", None, STAYED, {Retry.SAME}),
     ("break-after-suspend", None, STAYED, {Retry.SAME}),
     ("stranded-suspend", None, PERSON, {Retry.PERSON}),
@@ -184,6 +192,7 @@ ENDS: list[tuple[str, str | None, End, set[Retry]]] = [
     ("cut-after-go", None, MOVED, {Retry.NONE}),
     ("name-clash", "n2", STAYED, {Retry.OTHER_DESTINATION}),
     ("unpause-fails", None, STAYED, {Retry.OTHER_DESTINATION}),
+    ("destroy-fails-dest", None, PERSON, {Retry.PERSON}),
     ("zombie-source", None, MOVED, {Retry.NONE}),
     ("crashes-on-resume", None, GONE, {Retry.PERSON}),
 ]
@@ -200,6 +209,8 @@ def test_what_is_concluded_of_a_failed_move_is_what_the_hypervisors_know(
 ) -> None:
     on = "n2" if FAULTS[fault][0] == HOST else "db"
     inject(pair.world, on, fault, count=1, **({"text": text} if text else {}))
+    if fault == "destroy-fails-dest":
+        inject(pair.world, on, "unpause-fails", count=1)
     attempt, verdict = pair.moves()
     assert attempt.state is AttemptState.ENDED, attempt
     assert (verdict.outcome, pair.where()) == end, (verdict.reason, attempt.output_tail)
@@ -241,6 +252,49 @@ def test_when_xl_is_killed_at_a_point_of_its_protocol_the_guest_is_found_where_i
     verdict = pair.settles(order, attempt)
     assert (verdict.outcome, pair.where()) == end, verdict.reason
     assert verdict.mends == ()
+
+
+# Row by row: which process of a migration is killed, how, where the migration stands, what follows.
+PARTS: list[tuple[str, str, str, End]] = [
+    ("helper", "TERM", "precopy", STAYED),
+    ("helper", "KILL", "precopy", STAYED),
+    ("helper", "KILL", "suspended", STAYED),
+    ("ssh", "KILL", "precopy", STAYED),
+    ("ssh", "KILL", "suspended", STAYED),
+    ("ssh", "KILL", "renamed", PERSON),
+    ("ssh", "KILL", "got-go", MOVED),
+    ("receiver", "KILL", "precopy", STAYED),
+    ("receiver", "KILL", "restored", STAYED),
+    ("receiver", "KILL", "got-go", PERSON),
+    ("receiver", "KILL", "named", MOVED),
+    ("receiver", "KILL", "unpaused", MOVED),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("which", "how", "point", "end"), PARTS, ids=["-".join(row[:3]) for row in PARTS]
+)
+def test_whichever_process_of_a_migration_is_killed_the_guest_is_found_where_it_is(
+    pair: Pair, which: str, how: str, point: str, end: End
+) -> None:
+    inject(pair.world, "db", f"hold-{point}", count=1)
+    order = pair.order(Kind.MOVE, "n1", destination="n2", destination_address="n2")
+    settings = pair.settings["n1"]
+    journal = Journal(settings.state)
+    directory = journal.record(order)
+    start(settings, journal, order, prepare(order, settings, journal), directory)
+    until(lambda: bool(faults.held(pair.world, "db", point)), f"waiting at {point}")
+    xl = int(json.loads((directory / "child.json").read_text())["pid"])
+    os.kill(part_of(xl, which), getattr(signal, f"SIG{how}"))
+    clear(pair.world, "db")
+    boot_id = pair.look("n1").boot_id
+    until(lambda: journal.state(order.attempt_id, boot_id) is not AttemptState.RUNNING, "the end")
+    attempt = journal.attempt(order.attempt_id, boot_id)
+    assert attempt is not None and attempt.exit_code != 0
+    verdict = pair.settles(order, attempt)
+    assert (verdict.outcome, pair.where()) == end, (verdict.reason, attempt.output_tail)
+    assert ledger.audit(pair.world) == []
 
 
 def test_a_plain_move_arrives_and_leaves_nothing_behind(pair: Pair) -> None:

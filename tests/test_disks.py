@@ -18,6 +18,7 @@ from agents.guest_facts import targets
 from agents.helper import Helper
 from agents.keys import keys
 from agents.wire import Disk, DiskFound, GuestSeen, Kind
+from agents.xl_parse import parse_configs
 from scheduler.demo.layout import Pace, Places, lay_out
 from scheduler.demo.run import CONTROLLER
 from scheduler.demo.stage import Plot, Stage
@@ -191,6 +192,12 @@ def test_a_guests_disks_are_those_of_its_configuration() -> None:
         f"{GUEST.name}: disk xvdb (rbd:pool/image) is not checked: it is no path of the host",
         f"{GUEST.name}: disk xvdc (iqn=a,portal=b) is not checked: script block-iscsi attaches it",
     ]
+
+
+def test_what_real_xen_shows_of_a_disk_is_a_path_that_can_be_looked_for() -> None:
+    text = (Path(__file__).parent / "xl_output/xen-4.17/B-pvh-disk-vif-xl-list-l.out").read_text()
+    found = [disk for entry in parse_configs(text).values() for disk in targets(entry)]
+    assert [(str(disk), disk.unchecked) for disk in found] == [("xvda (/dev/vdb)", "")]
 
 
 # What the controller makes of the answers.

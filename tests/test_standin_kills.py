@@ -17,6 +17,7 @@ from tests.standin_lab import (
     Lab,
     children,
     ended,
+    part_of,
     processes_of,
     two_hosts,
     wait_until,
@@ -33,20 +34,6 @@ NOBODY: dict[str, str] = {}
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return two_hosts(tmp_path)
-
-
-def part(process: subprocess.Popen[bytes], which: str) -> int:
-    """The pid of one of the four processes of a migration."""
-    if which == "xl":
-        return process.pid
-    found = {
-        "helper": [p for p in children(process.pid) if "--save-domain" in words_of(p)],
-        "ssh": [p for p in children(process.pid) if "migrate-receive" in words_of(p)],
-    }
-    if which == "receiver":
-        found["receiver"] = children(found["ssh"][0])
-    assert len(found[which]) == 1, which
-    return found[which][0]
 
 
 # killed, signal, where the migration stands, source afterwards, destination afterwards
@@ -89,7 +76,7 @@ def test_a_killed_process_leaves_the_states_that_xen_leaves(
     lab.inject("h1", f"hold-{point}")
     process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
     lab.pid_held("h1", point)
-    os.kill(part(process, which), getattr(signal, f"SIG{how}"))
+    os.kill(part_of(process.pid, which), getattr(signal, f"SIG{how}"))
     lab.clear("h1")
     assert ended(process).code != 0
     assert lab.settled("hostA", source) == source

@@ -45,7 +45,6 @@ from scheduler.rollout import (
     RolloutState,
     StepState,
 )
-from scheduler.standstill import follow
 from scheduler.wave_gates import tend
 from scheduler.wave_holds import Answers
 
@@ -196,7 +195,6 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     tend_silent(draft, limits)
     recover(draft, event.sight)
     overdue(draft, event.sight, limits)
-    follow(draft, event.sight, limits)
     if failing := too_many_failed(draft, limits):
         stop(draft, failing)
     tend_classes(draft)

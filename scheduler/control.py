@@ -33,7 +33,6 @@ from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.comeback import ailing
 from scheduler.desk import Desk
-from scheduler.disk_questions import DiskQuestions
 from scheduler.draft import Draft
 from scheduler.fleet_view import Scope
 from scheduler.foresee import Foresight
@@ -86,7 +85,6 @@ class Controller:
         self.inventory = inventory
         self.desk = Desk(parts.client, inventory, parts.clock.monotonic, parts.limits.stale_after_s)
         self.looks = Looks(self.desk, parts.clock)
-        self.disks = DiskQuestions(parts.client, parts.clock.monotonic)
         self.replanner = Replanner(
             parts.store, self.looks, parts.clock, parts.limits, parts.plan, parts.log
         )
@@ -150,7 +148,7 @@ class Controller:
         """Decide, write down, take over, act: in this order."""
         before = book.rollout
         change = advance(book, event, self.parts.limits)
-        self.disks.ask(change.disks)
+        self.desk.disks.ask(change.disks)
         self._ask(change.looks)
         if not change:
             return

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from agents.keys import keys
 from agents.wire import Attempt, Report
+from scheduler.disk_questions import DiskQuestions
 from scheduler.inventory import Inventory
 
 CHUNK = 500
@@ -40,6 +41,7 @@ class Desk:
         monotonic: Callable[[], float],
         stale_after_s: float,
     ) -> None:
+        self.disks = DiskQuestions(client, monotonic)
         self._client = client
         self._monotonic = monotonic
         self._stale_after_s = stale_after_s

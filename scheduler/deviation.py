@@ -12,6 +12,7 @@ from scheduler.gate import Sight
 from scheduler.limits import Limits
 from scheduler.outcomes import describe, stop
 from scheduler.rollout import HostRecord, HostState, RolloutState, Step, StepState, attempt_id
+from scheduler.standstill import follow
 
 
 def foreign_arrivals(draft: Draft, sight: Sight) -> str:
@@ -52,7 +53,10 @@ def _leaving(draft: Draft, host: str) -> set[str]:
 
 
 def overdue(draft: Draft, sight: Sight, limits: Limits) -> None:
-    """Say what runs for too long; a host that does not come back is a doubt. Nothing is killed."""
+    """Say what runs, or stands still, for too long; a host that does not come back is a doubt.
+
+    Nothing is killed.
+    """
     for step in draft.book.running():
         # A host that goes down at once never said that it began.
         ordered = step.ordered_at if step.kind is Kind.REBOOT else None
@@ -69,6 +73,7 @@ def overdue(draft: Draft, sight: Sight, limits: Limits) -> None:
             reason = f"{describe(step)} has run for more than {limit_s:.0f} s"
             draft.put_step(step, reason=reason)
             draft.say("alarm", reason, step)
+    follow(draft, sight, limits)
 
 
 def _not_taken_up(draft: Draft, step: Step, limits: Limits) -> None:

@@ -16,7 +16,7 @@ import redis
 
 from agents.keys import keys
 from agents.settle import Outcome, Verdict
-from agents.wire import Attempt, AttemptState, Order, Wanted
+from agents.wire import Attempt, Order, Wanted
 from planner.fleet import Policy
 from scheduler import jobs
 from scheduler.advance import (
@@ -47,7 +47,7 @@ from scheduler.replanning import Fresh
 from scheduler.rollout import ENDED, RolloutState, Step, StepState, attempt_id
 from scheduler.store import Conflict, Store
 from scheduler.veil import VeiledLog
-from scheduler.verdicts import verdict_of
+from scheduler.verdicts import vanished, verdict_of
 from scheduler.watch_store import WatchStore
 from scheduler.watcher import Watcher
 from scheduler.wave_holds import BACK
@@ -204,7 +204,7 @@ class Controller:
             else:
                 self._miss(book, step, name)
         elif step.state is StepState.SETTLING:
-            self._settle(book, step, attempt or _vanished(name, step))
+            self._settle(book, step, attempt or vanished(name, step))
 
     def _send_again(self, book: Book, step: Step, name: str) -> None:
         """An order that its host shows no sign of is sent again; the same id makes it harmless."""
@@ -222,7 +222,7 @@ class Controller:
         since_s = self._missing_s.setdefault(name, now_s)
         fresh = not isinstance(self.desk.report(step.host), str)
         if fresh and now_s - since_s > self.parts.limits.stale_after_s:
-            event = AttemptSeen(self.parts.clock.now(), step.id, _vanished(name, step))
+            event = AttemptSeen(self.parts.clock.now(), step.id, vanished(name, step))
             self._feed(book, event)
 
     def _settle(self, book: Book, step: Step, attempt: Attempt) -> None:
@@ -261,16 +261,6 @@ class Controller:
         event = self.replanner.event(book, self.inventory, scope_of(book, self.inventory))
         if event is not None:
             self._feed(book, event)
-
-
-def _vanished(name: str, step: Step) -> Attempt:
-    return Attempt(
-        attempt_id=name,
-        kind=step.kind,
-        state=AttemptState.UNKNOWN,
-        reason="the host's journal does not show it",
-        guest=step.guest,
-    )
 
 
 def scope_of(book: Book, inventory: Inventory) -> Scope:

@@ -15,7 +15,7 @@ from agents.settle import (
     settle_start,
     settle_stop,
 )
-from agents.wire import Attempt, Kind, MendAction, Order, Report
+from agents.wire import Attempt, AttemptState, Kind, MendAction, Order, Report
 from scheduler.advisory import Advisory
 from scheduler.comeback import judge
 from scheduler.rollout import HostRecord, Step
@@ -58,3 +58,14 @@ def verdict_of(
 
 def _destroyed_what_never_ran(mend: Step) -> bool:
     return mend.mend is MendAction.DESTROY_INCOMING and mend.outcome == Outcome.DONE
+
+
+def vanished(name: str, step: Step) -> Attempt:
+    """An attempt of which its host knows nothing any more: only a look can tell."""
+    return Attempt(
+        attempt_id=name,
+        kind=step.kind,
+        state=AttemptState.UNKNOWN,
+        reason="the host's journal does not show it",
+        guest=step.guest,
+    )

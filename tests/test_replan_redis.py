@@ -97,3 +97,50 @@ def test_a_host_lost_in_its_reboot_stays_out_and_the_others_go_on(
     assert book.hosts["h2"].lost and book.hosts["h2"].state is HostState.BLOCKED
     others = {one.state for one in book.hosts.values() if one.name != "h2"}
     assert others == {HostState.FIXED}
+
+
+def test_a_host_that_falls_silent_is_planned_around_and_later_planned_in(
+    redis_client: redis.Redis,
+) -> None:
+    hosts = [host(f"h{n}", gib=32) for n in range(5)]
+    guests = [guest(f"g{n}", f"h{n % 5}", gib=2) for n in range(10)]
+    seen = fleet(hosts, guests, max_hosts_away=2)
+    played = RedisFleet(redis_client, seen, faults={"g7": "refuses"}, consents=["g7"])
+    played.begin()
+    controller = played.controller()
+    for _ in range(3):
+        played.round(controller)
+    moving = [s for s in played.store.book("xsa-1").running() if s.kind is Kind.MOVE]
+    untouched = {name for step in moving for name in step.hosts}
+    (silent, *_) = sorted(set(played.sim.hosts) - untouched)
+    played.mute = {silent}
+    played.run(controller, rounds=500)
+    book = played.store.book("xsa-1")
+    assert book.rollout.state is RolloutState.RUNNING and book.hosts[silent].aside
+    others = {one.state for one in book.hosts.values() if one.name != silent}
+    assert others == {HostState.FIXED}
+    played.mute = set()
+    played.run(controller)
+    assert played.head().state is RolloutState.DONE
+    assert {one.build for one in played.sim.hosts.values()} == {NEW}
+    names = Counter(name for one in played.sim.hosts.values() for name in one.domains)
+    assert names == Counter(list(played.sim.guests))
+
+
+def test_a_rest_that_waits_for_a_silent_host_is_planned_once_that_is_set_aside(
+    redis_client: redis.Redis,
+) -> None:
+    played = RedisFleet(redis_client, wide_fleet(), faults={"g7": "refuses"}, consents=["g7"])
+    played.begin()
+    controller = played.controller()
+    while played.head().state is not RolloutState.REPLANNING:
+        if not played.mute and any("g7" in line for line in played.log):
+            played.mute = {"h5"}  # just before everybody is asked to look
+        played.round(controller, step_s=1.0)
+        assert len(played.log) < 500
+    while played.head().state is RolloutState.REPLANNING:
+        played.round(controller)
+    assert played.head().state is RolloutState.RUNNING and played.head().generation > 1
+    played.mute = set()
+    played.run(controller)
+    assert played.head().state is RolloutState.DONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from agents.settle import Mend, Outcome, Retry, Verdict
+from agents.settle import Outcome, Retry, Verdict
 from agents.wire import Attempt, AttemptState, Kind, RefusalCode, Wanted
 from scheduler import retuning
 from scheduler.budget import over_budget
@@ -135,26 +135,22 @@ def _mend(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
     )
     draft.say("mending", verdict.reason, step)
     for index, mend in enumerate(verdict.mends, 1):
-        draft.add_step(_mend_step(step, mend, f"{step.id}-m{number}{'abcdefgh'[index - 1]}"))
-
-
-def _mend_step(step: Step, mend: Mend, step_id: str) -> Step:
-    return Step(
-        id=step_id,
-        generation=step.generation,
-        kind=Kind.MEND,
-        wave=step.wave,
-        needs=(),
-        host=mend.host,
-        guest=mend.guest,
-        parent=step.id,
-        mend=mend.action,
-        domid=mend.domid,
-        reason=mend.why,
-    )
+        name = f"{step.id}-m{number}{'abcdefgh'[index - 1]}"
+        facts = {"guest": mend.guest, "mend": mend.action, "domid": mend.domid, "reason": mend.why}
+        draft.add_step(step.child(name, Kind.MEND, mend.host, **facts))
 
 
 def _succeeded(draft: Draft, step: Step, verdict: Verdict) -> None:
+    _done(draft, step, verdict)
+    draft.say(str(verdict.outcome), verdict.reason or describe(step), step)
+    _note_success(draft, step, verdict)
+    if verdict.retune:
+        retuning.begin(draft, step, verdict.retune)
+    if draft.rollout.replans:
+        draft.put_rollout(replans=0)
+
+
+def _done(draft: Draft, step: Step, verdict: Verdict) -> None:
     _drop(draft, step)
     draft.put_step(
         step,
@@ -165,12 +161,6 @@ def _succeeded(draft: Draft, step: Step, verdict: Verdict) -> None:
         held_since=None,
         blackout=verdict.blackout,
     )
-    draft.say(str(verdict.outcome), verdict.reason or describe(step), step)
-    _note_success(draft, step, verdict)
-    if verdict.retune:
-        retuning.begin(draft, step, verdict.retune)
-    if draft.rollout.replans:
-        draft.put_rollout(replans=0)
 
 
 def _note_success(draft: Draft, step: Step, verdict: Verdict) -> None:
@@ -192,14 +182,7 @@ def _note_success(draft: Draft, step: Step, verdict: Verdict) -> None:
 
 
 def _crashed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
-    _drop(draft, step)
-    draft.put_step(
-        step,
-        StepState.DONE,
-        outcome=str(verdict.outcome),
-        reason=verdict.reason,
-        ended_at=draft.now,
-    )
+    _done(draft, step, verdict)
     where = step.destination or step.host
     draft.put_guest(step.guest or "", step.host, host=where, crashed=True, reason=verdict.reason)
     draft.say("crashed", verdict.reason, step)

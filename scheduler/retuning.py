@@ -14,19 +14,9 @@ from scheduler.rollout import Step
 
 def begin(draft: Draft, move: Step, retune: Retune) -> None:
     """Add the step that gives a guest back what it had."""
-    step = Step(
-        id=f"{move.id}-t{move.attempt}",
-        generation=move.generation,
-        kind=Kind.RETUNE,
-        wave=move.wave,
-        needs=(),
-        host=retune.host,
-        guest=move.guest,
-        parent=move.id,
-        domid=retune.domid,
-        tuning=retune.tuning,
-        reason=retune.why,
-    )
+    name = f"{move.id}-t{move.attempt}"
+    facts = {"guest": move.guest, "domid": retune.domid, "tuning": retune.tuning}
+    step = move.child(name, Kind.RETUNE, retune.host, reason=retune.why, **facts)
     draft.add_step(step)
     draft.say("retune", retune.why, step)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
@@ -117,6 +118,19 @@ class Step(Frozen):
     def ended(self) -> bool:
         """Whether nothing will come of it any more."""
         return self.state in (StepState.DONE, StepState.FAILED, StepState.SKIPPED)
+
+    def child(self, step_id: str, kind: Kind, host: str, **facts: Any) -> Step:
+        """A step in no plan that looks after what this one left behind, or after its guest."""
+        return Step(
+            id=step_id,
+            generation=self.generation,
+            kind=kind,
+            wave=self.wave,
+            needs=(),
+            host=host,
+            parent=self.id,
+            **facts,
+        )
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from agents.wire import Kind, Wanted
-from planner.fleet import Fleet
 from scheduler.advance import Foreseen
 from scheduler.advisory import Advisory
 from scheduler.forecast import Asked, finish, forecast, outlook
@@ -26,24 +25,15 @@ from scheduler.waves import WaveState
 from scheduler.windows import Day, Window, Windows
 from tests.make import fleet, guest, host
 from tests.sim import START, Sim
+from tests.test_forecast import LOOSE, work
+from tests.test_gate_stories import play
 
-LOOSE = Ceilings(moves_out=99, moves_in=99, away=99)
 DAY_S = 86_400.0
 HOURLY = Windows(
     zone="UTC",
     windows=tuple(Window(opens=f"{h:02}:00", closes=f"{h:02}:10") for h in (22, 23, 0, 1, 2)),
 )
 """START is at 22:00: open for ten minutes, and again after each of four hours."""
-
-
-def work(name: str, kind: Kind, planned_s: float, *needs: str, **more: object) -> Work:
-    told: dict[str, object] = {
-        "host": "a",
-        "destination": "b" if kind is Kind.MOVE else None,
-        "group": None,
-        "planned_start_s": 0.0,
-    }
-    return Work(id=name, kind=kind, planned_s=planned_s, needs=needs, **(told | more))  # type: ignore[arg-type]
 
 
 def times(works: list[Work], ceilings: Ceilings = LOOSE, from_s: float = 0.0) -> dict[str, float]:
@@ -133,18 +123,6 @@ def test_windows_of_months_to_come_are_those_of_their_week() -> None:
         before_s = first_s + weeks * 7 * DAY_S - 3600
         assert opening(friday, START, before_s) == before_s + 3600
         assert opening(friday, START, before_s + 2 * 3600) == before_s + 2 * 3600, "it is open"
-
-
-def waved_fleet(**policy: object) -> Fleet:
-    """Three waves: one host, then two and two."""
-    hosts = [host(f"h{n}", gib=16) for n in range(5)]
-    guests = [guest(f"g{n}", f"h{n % 5}", gib=2) for n in range(10)]
-    chosen = {"canary_hosts": 1, "gates": "every", "wave_hosts": 2, "max_hosts_away": 2}
-    return fleet(hosts, guests, **chosen | policy)
-
-
-def play(**gates: Any) -> Sim:
-    return Sim(waved_fleet(), gates=GatePolicy(**gates))
 
 
 def said(sim: Sim) -> tuple[float, float]:

@@ -1,8 +1,9 @@
-"""The application for a command line on a control node: in its process, for its login user."""
+"""The service as the settings of a control node make it, for a process or for a command line."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -10,6 +11,7 @@ from scheduler.link import quick
 from scheduler.serve import SystemClock, log
 from scheduler.service.access import Caller, Role
 from scheduler.service.app import make_app, make_service
+from scheduler.service.parts import Service
 from scheduler.settings import Settings
 from scheduler.store import Store
 
@@ -19,16 +21,19 @@ def local_app(settings: Settings, person: str) -> FastAPI:
 
     Whoever reaches that Redis can write anything into it: the role says no more than that.
     """
-    store = Store(quick(settings.redis_url), f"cli-{os.getpid()}")
-    service = make_service(
-        store,
+    caller = Caller(person, Role.ADMIN, f"login-{person}")
+    return make_app(service_of(settings, "cli", max_age_s=0.0, local=caller))
+
+
+def service_of(settings: Settings, writer: str, **more: Any) -> Service:
+    """The service on the Redis of the settings; `writer`: how its writes are told. Raises Away."""
+    return make_service(
+        Store(quick(settings.redis_url), f"{writer}-{os.getpid()}"),
         SystemClock(),
         os.urandom,
         log,
         look_wait_s=settings.look_wait_s,
-        max_age_s=0.0,
         limits=settings.limits,
         two_people=settings.two_people,
-        local=Caller(person, Role.ADMIN, f"login-{person}"),
+        **more,
     )
-    return make_app(service)

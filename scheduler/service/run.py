@@ -12,11 +12,10 @@ from pathlib import Path
 
 import uvicorn
 
-from scheduler.link import quick
-from scheduler.serve import SystemClock, log
-from scheduler.service.app import make_app, make_service
+from scheduler.serve import log
+from scheduler.service.app import make_app
+from scheduler.service.local import service_of
 from scheduler.settings import Settings
-from scheduler.store import Store
 from scheduler.veil import VeiledLog
 
 ENDING_S = 3
@@ -103,19 +102,9 @@ def _to_log(write: Callable[[str], None]) -> None:
 
 def run(settings: Settings, where: Listen) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Raises ListenError, Away."""
-    store = Store(quick(settings.redis_url), f"web-{os.getpid()}")
-    service = make_service(
-        store,
-        SystemClock(),
-        os.urandom,
-        log,
-        look_wait_s=settings.look_wait_s,
-        limits=settings.limits,
-        oidc=settings.oidc,
-        two_people=settings.two_people,
-    )
+    service = service_of(settings, "web", oidc=settings.oidc)
     listening = where.listen()
-    _to_log(VeiledLog(log, store, SystemClock().now))
+    _to_log(VeiledLog(log, service.store, service.clock.now))
     config = uvicorn.Config(
         make_app(service),
         log_config=None,

@@ -31,7 +31,7 @@ from scheduler.hooking import ended as hook_ended
 from scheduler.in_flight import must_end_first
 from scheduler.late_news import freed
 from scheduler.late_wave import how_it_ended, only_late_left
-from scheduler.leaving import leave
+from scheduler.leaving import leave, open_hosts
 from scheduler.limits import Limits
 from scheduler.livepatching import still_exposed, too_many_failed, watch
 from scheduler.outcomes import seen, settled, stop
@@ -40,7 +40,6 @@ from scheduler.planned import Planned, take_over
 from scheduler.rollout import (
     ENDED,
     Change,
-    HostState,
     Outlook,
     RolloutState,
     StepState,
@@ -275,22 +274,15 @@ def _finish(draft: Draft, sight: Sight, limits: Limits) -> None:
     if state is RolloutState.RUNNING and awaited(draft):
         return
     if state is RolloutState.ABORTING:
-        _open_hosts(draft)
+        open_hosts(draft)
         draft.put_rollout(RolloutState.ABORTED, ended_at=draft.now)
         draft.say("aborted", "nothing runs any more; closed hosts are open again")
     elif state is RolloutState.RUNNING and (exposed := still_exposed(draft, sight)):
         _plan_rest(draft, exposed, limits)
     elif state is RolloutState.RUNNING and not only_late_left(draft):
+        open_hosts(draft)
         draft.put_rollout(RolloutState.DONE, ended_at=draft.now, hold=None)
         draft.say("done", how_it_ended(draft))
-
-
-def _open_hosts(draft: Draft) -> None:
-    for host in draft.book.hosts.values():
-        if host.closed:
-            state = None if host.state is HostState.FIXED else HostState.OPENED
-            draft.put_host(host.name, state, closed=False)
-            draft.say("opened", f"{host.name} is open again", host=host.name)
 
 
 def needs_plan(book: Book) -> bool:

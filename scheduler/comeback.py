@@ -19,7 +19,15 @@ from scheduler.draft import Draft
 from scheduler.gate import Sight
 from scheduler.limits import Limits
 from scheduler.livepatching import patch_step
-from scheduler.rollout import HostRecord, HostState, RolloutState, Shown, Step, StepState
+from scheduler.rollout import (
+    HostRecord,
+    HostState,
+    RolloutState,
+    Shown,
+    Step,
+    StepState,
+    attempt_id,
+)
 
 OFFERED = ("bridge:", "storage:", "cpupool:")
 """What guests cannot do without, and what a boot can lose."""
@@ -183,6 +191,7 @@ def _block(draft: Draft, step: Step, verdict: Comeback, reason: str) -> str:
         step.host, HostState.BLOCKED, reason=reason, lacking=lacking, closed=closed, wave=None
     )
     draft.put_step(step, StepState.FAILED, reason=reason, ended_at=draft.now)
+    draft.drop(step.host, attempt_id(draft.rollout.id, step.id, step.attempt))
     draft.say("failed", reason, step)
     return reason
 

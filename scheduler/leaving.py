@@ -69,6 +69,17 @@ def _falls_away(draft: Draft, step: Step, hosts: dict[str, HostRecord]) -> bool:
     return any(state is not StepState.DONE and state not in UNDER_WAY for state in needs)
 
 
+def open_hosts(draft: Draft) -> None:
+    """Nothing stays closed without a rollout; a host that lacks something keeps its reason."""
+    for name in draft.book.hosts:
+        host = draft.host(name)
+        if host.closed:
+            kept = host.state in (HostState.FIXED, HostState.BLOCKED)
+            draft.put_host(name, None if kept else HostState.OPENED, closed=False)
+            why = f", and still blocked: {host.reason}" if host.state is HostState.BLOCKED else ""
+            draft.say("opened", f"{name} is open again{why}", host=name)
+
+
 def _busy(draft: Draft, name: str) -> bool:
     """Whether something is still under way there, or one of its guests is down."""
     running = (draft.step(step.id) for step in draft.book.running())

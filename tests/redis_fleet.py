@@ -35,9 +35,11 @@ class VirtualClock:
 class RedisFleet:
     """Plays the agents: takes orders through the real claim, publishes reports, in virtual time."""
 
+    kind: type[Sim] = Sim
+
     def __init__(self, client: redis.Redis, fleet: Fleet, **sim: object) -> None:
         self.client = client
-        self.sim = Sim(fleet, **sim)  # type: ignore[arg-type]
+        self.sim = self.kind(fleet, **sim)  # type: ignore[arg-type]
         self.clock = VirtualClock()
         self.mute: set[str] = set()
         self.log: list[str] = []
@@ -48,11 +50,23 @@ class RedisFleet:
 
     def begin(self) -> Rollout:
         """What `xenroll rollout start` does, on the reports of now."""
-        wish = Wish("XSA-1", (NEW,), "security")
+        sim = self.sim
+        for advisory in (*sim.advisories, *sim.keeps):
+            self.store.put_advisory(advisory)
+        names = ", ".join(one.id for one in sim.advisories)
+        wish = Wish(
+            names or "XSA-1", () if names else (NEW,), "security", advisories=sim.advisories
+        )
         self.publish()
-        gates = self.sim.gates
-        document = self.sim.announced.fleet or b"{}"
-        draw = Draw(wish, self.sim.planned, document, self.clock.now(), gates=gates)
+        draw = Draw(
+            wish,
+            sim.planned,
+            sim.announced.fleet or b"{}",
+            self.clock.now(),
+            livepatch=sim.livepatch and bool(names),
+            keeps=sim.keeps,
+            gates=sim.gates,
+        )
         return begin(self.store, draw)
 
     def controller(self, limits: Limits | None = None) -> Controller:

@@ -30,6 +30,7 @@ class Ending:
     here: Copy | None = Copy()
     there: Copy | None = None
     exit_code: int | None = 1  # None: it was killed, or nobody saw it
+    lasts_s: float | None = None  # before it ends so; None: as long as any move
 
 
 AWAY = Copy(SUSPENDED, MIGRATEDAWAY)
@@ -43,6 +44,7 @@ ENDINGS: dict[str, Ending] = {
     # The source, before anything is sent.
     "its domain is unknown": Ending("g is an invalid domain identifier (rc=-6)\n"),
     "its configuration cannot be read": Ending("unable to retrieve domain configuration\n"),
+    "its other configuration cannot be read": Ending("unable to read overridden config file\n"),
     "no configuration is stored": Ending(
         "No config file stored for running domain and none supplied - cannot migrate.\n"
     ),
@@ -50,11 +52,21 @@ ENDINGS: dict[str, Ending] = {
         "libxl_read_exactly: file/stream truncated reading banner from migration receiver stream\n"
         "migration transport process [7] exited with error status 255\n"
     ),
+    "breaks in the header": Ending(
+        "xl: fatal error: xl_migrate.c:87: Broken pipe: migration stream write error\n"
+    ),
     "shell prints a greeting": Ending(
         "migration receiver stream contained unexpected data instead of banner\n"
     ),
     # The destination does not take it; the guest never stopped.
     "no room there": Ending(f"failed to free memory for the domain\n{FAILED_THERE}"),
+    "its xl is too old there": Ending(
+        "Savefile has mandatory flag(s) 0x2 which are not supported; need newer xl\n"
+    ),
+    "a stale copy has its name there": Ending(
+        f'Domain with name "g--incoming" already exists.\n{FAILED_THERE}'
+    ),
+    "cannot be created there": Ending(f"cannot make domain: -3\n{FAILED_THERE}"),
     "disk missing there": Ending(f"Disk vdev=xvda failed to stat: /dev/san/x\n{FAILED_THERE}"),
     "pool unknown there": Ending(f"Illegal pool specified: fast\n{FAILED_THERE}"),
     # What the guest or its source's hypervisor cannot do.
@@ -72,6 +84,9 @@ ENDINGS: dict[str, Ending] = {
         "Migration failed, failed to suspend at sender.\n"
     ),
     "takes its suspend request, but goes on": Ending("guest did not suspend, timed out\n"),
+    "crashes meanwhile, and is kept": Ending(
+        "guest we were suspending has been destroyed\n", here=Copy(CRASHED)
+    ),
     "shut down meanwhile": Ending("guest we were suspending has been destroyed\n", here=None),
     "restarted meanwhile": Ending(
         "guest we were suspending has been destroyed\n", here=Copy(fresh=True)
@@ -113,11 +128,25 @@ ENDINGS: dict[str, Ending] = {
     "xl killed while suspended": Ending("", here=Copy(SUSPENDED), exit_code=None),
     "xl killed after go": Ending(GO, here=AWAY, there=Copy(), exit_code=None),
     "save helper terminated": Ending("libxl_domain_suspend failed (rc=-8)\n"),
+    "save helper terminated while suspended": Ending(
+        f"libxl_domain_suspend failed (rc=-8)\n{NO_READY}"
+    ),
+    "save helper killed": Ending(
+        "domain save/restore helper [9] died due to fatal signal Killed\n" + NO_READY
+    ),
     "receiver killed": Ending(BROKEN, there=NEVER_RAN),
+    "receiver killed while suspended": Ending(NO_READY, there=NEVER_RAN),
+    "its monitor is killed there": Ending("Migration successful.\n", None, Copy(), exit_code=0),
+    "xl killed after the report": Ending(GO, here=AWAY, there=Copy(), exit_code=None),
+    # The network says nothing any more: both ends wait until their keep-alives give up.
+    "silence in pre-copy": Ending(BROKEN, lasts_s=7800),
+    "silence while suspended": Ending(NO_READY, there=NEVER_RAN, lasts_s=7800),
+    "silence after go": Ending(GO, here=AWAY, there=Copy(), lasts_s=7800),
     # It arrived.
     "crashes on arrival": Ending("Migration successful.\n", None, None, exit_code=0),
     "crashed copy there": Ending("Migration successful.\n", None, Copy(CRASHED), exit_code=0),
     "runs on both": Ending("Migration successful.\n", Copy(), Copy(), exit_code=0),
+    "half a copy there that ran": Ending(GO, AWAY, Copy("--p---", INCOMING)),
     "runs on both, one half named": Ending(BROKEN, Copy(), Copy(RUNS, INCOMING)),
     "success is said, but it stayed": Ending("Migration successful.\n", exit_code=0),
 }

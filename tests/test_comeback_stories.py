@@ -14,7 +14,7 @@ from scheduler.advisory import Advisory
 from scheduler.holds import holds
 from scheduler.limits import Limits
 from scheduler.notify.event import Severity, severity_of
-from scheduler.rollout import HostState, RolloutState, StepState
+from scheduler.rollout import HostState, RolloutState
 from tests.make import fleet, guest, host
 from tests.sim import NEW, Sim
 
@@ -76,31 +76,6 @@ def test_a_host_that_comes_back_without_something_takes_no_guest_and_is_blocked(
     assert sim.hosts["h1"].boot == 2, "it is not rebooted for it again"
 
 
-def test_what_is_late_is_waited_for() -> None:
-    sim = Sim(small_fleet(), comes_back={"h0": without("bridge:br0")})
-    while sim.hosts["h0"].boot == 1:
-        sim.run(1)
-    sim.run(300)
-    assert sim.book.rollout.state is RolloutState.RUNNING
-    step = next(s for s in sim.book.steps.values() if s.host == "h0" and s.kind is Kind.REBOOT)
-    assert step.state is StepState.SETTLING and "without bridge:br0" in step.reason
-    sim.shows("h0", offers=OFFERS)
-    sim.run()
-    assert str(sim.book.rollout.state) == "done"
-    assert {h.state for h in sim.book.hosts.values()} == {HostState.FIXED}
-
-
-def test_a_blocked_host_that_is_repaired_is_used_again_without_another_reboot() -> None:
-    sim = rolled(comes_back={"h0": without("storage:san")})
-    assert sim.book.hosts["h0"].state is HostState.BLOCKED
-    sim.shows("h0", offers=OFFERS)
-    resumed(sim)
-    assert sim.book.rollout.state is RolloutState.DONE
-    assert {h.state for h in sim.book.hosts.values()} == {HostState.FIXED}
-    assert all(h.boot == 2 for h in sim.hosts.values())
-    assert any("it has what it lacked" in line.text for line in sim.happenings)
-
-
 def test_what_a_host_never_offered_is_not_missed() -> None:
     sim = rolled(comes_back={"h2": {"offers": (*OFFERS, "bridge:new"), "microcode": "0x11"}})
     assert sim.book.rollout.state is RolloutState.DONE
@@ -122,18 +97,6 @@ def test_microcode_below_what_an_advisory_asks_for_leaves_the_host_exposed() -> 
     assert "its microcode is 0x1f, and at least 0x20 is safe" in sim.book.hosts["h0"].reason
 
 
-def test_an_abort_does_not_wait_for_a_host_that_lacks_something() -> None:
-    sim = Sim(small_fleet(), comes_back={"h0": without("bridge:br0")})
-    while sim.book.hosts["h0"].state is not HostState.REBOOTING or not sim.hosts["h0"].up:
-        sim.run(1)
-    sim.run(20)
-    sim.want(Wanted.ABORT)
-    sim.run(600)
-    assert sim.book.rollout.state is RolloutState.ABORTED
-    assert str(sim.book.hosts["h0"].state) == "blocked"
-    assert not any(h.closed for h in sim.book.hosts.values())
-
-
 def test_the_time_that_is_waited_is_a_limit_of_its_own() -> None:
     short = Sim(
         small_fleet(),
@@ -144,17 +107,6 @@ def test_the_time_that_is_waited_is_a_limit_of_its_own() -> None:
     lacking = next(line.at for line in short.happenings if line.kind == "lacking")
     stopped = next(line.at for line in short.happenings if line.kind == "stopped")
     assert timedelta(seconds=30) <= stopped - lacking <= timedelta(seconds=35)
-
-
-def test_controllers_that_start_again_after_every_event_decide_the_same() -> None:
-    faulty: dict[str, Any] = {"comes_back": {"h1": without("bridge:br0")}}
-    whole, killed = rolled(**faulty), rolled(**faulty, restart_from_records=True)
-    for sim in (whole, killed):
-        sim.shows("h1", offers=OFFERS)
-        resumed(sim)
-    assert killed.ordered == whole.ordered
-    assert killed.book.steps == whole.book.steps
-    assert killed.book.hosts == whole.book.hosts
 
 
 def test_a_restart_guest_is_shut_down_last_and_started_before_any_guest_arrives() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 import redis
 
@@ -33,6 +31,13 @@ def played(client: redis.Redis, **sim: object) -> RedisFleet:
     return RedisFleet(client, fleet(hosts, guests, canary_hosts=1, gates="canary"), **sim)
 
 
+def begun(client: redis.Redis, limits: Limits | None = None) -> tuple[RedisFleet, Controller]:
+    """A rollout over them that has just begun, and who leads it."""
+    fleet = played(client)
+    fleet.begin()
+    return fleet, fleet.controller(limits)
+
+
 def go_on(fleet: RedisFleet, controller: Controller, seconds: float, step_s: float = 5.0) -> None:
     for _ in range(int(seconds / step_s)):
         fleet.round(controller, step_s)
@@ -52,30 +57,10 @@ def endings(fleet: RedisFleet) -> list[Ending]:
     return WatchStore(fleet.client, "test").endings()
 
 
-def test_a_guest_that_restarts_a_minute_after_its_move_is_put_down_to_the_move(
-    redis_client: redis.Redis,
-) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller()
-    name = until_moved(fleet, controller)[0]
-    go_on(fleet, controller, 60)
-    fleet.sim.restart(name)
-    go_on(fleet, controller, 20)
-    ending = endings(fleet)[0]
-    assert (ending.guest, ending.cause, ending.in_soak) == (name, Cause.UNKNOWN, True)
-    assert ending.after_s is not None and 50 <= ending.after_s <= 100
-    book = fleet.store.book(fleet.head().id)
-    assert book.guests[name].crashed and "domain" in book.guests[name].reason
-    assert book.rollout.state is RolloutState.RUNNING, "one of a few is no proof"
-
-
 def test_the_log_of_xl_tells_a_crash_from_a_reboot_that_the_guest_asked_for(
     redis_client: redis.Redis,
 ) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller()
+    fleet, controller = begun(redis_client)
     names = until_moved(fleet, controller, 3)
     go_on(fleet, controller, 10)
     fleet.sim.restart(names[0], reason_code=3)
@@ -91,27 +76,10 @@ def test_the_log_of_xl_tells_a_crash_from_a_reboot_that_the_guest_asked_for(
     assert crashed == [names[0]], "what its owner does is no crash"
 
 
-def test_a_guest_that_stays_as_crashed_counts_once_however_long_it_stays(
-    redis_client: redis.Redis,
-) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller()
-    name = until_moved(fleet, controller)[0]
-    go_on(fleet, controller, 10)
-    fleet.sim.crash_and_stay(name)
-    go_on(fleet, controller, 600)
-    found = endings(fleet)
-    assert [(one.guest, one.cause) for one in found] == [(name, Cause.CRASHED)]
-    assert "c" in found[0].reason
-
-
 def test_a_crash_two_days_later_is_no_matter_of_the_budget_but_is_compared(
     redis_client: redis.Redis,
 ) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller()
+    fleet, controller = begun(redis_client)
     fleet.run(controller)
     assert fleet.head().state is RolloutState.DONE
     go_on(fleet, controller, 2 * DAY_S, step_s=600)
@@ -157,9 +125,7 @@ LENIENT = Limits(crash_budget=0.9)
 def test_a_class_that_crashes_is_quarantined_and_the_rest_goes_on(
     redis_client: redis.Redis,
 ) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller(LENIENT)
+    fleet, controller = begun(redis_client, LENIENT)
     bad_class(fleet, controller)
     store = WatchStore(redis_client, "test")
     mark = store.marks()["old-kernel"]
@@ -181,78 +147,8 @@ def test_a_class_that_crashes_is_quarantined_and_the_rest_goes_on(
     assert all(h.state is HostState.FIXED for h in book.hosts.values() if h not in late_hosts)
 
 
-def test_the_same_whoever_controls_and_however_often_it_is_restarted(
-    redis_client: redis.Redis,
-) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller(LENIENT)
-    crashed: set[str] = set()
-    for number in range(1500):
-        if number % 7 == 3:
-            controller = fleet.controller(LENIENT)
-        fleet.round(controller)
-        for trial in WatchStore(redis_client, "test").trials():
-            old = trial.key.guest_class == "old-kernel" and trial.ended_at is None
-            if old and trial.id not in crashed and fleet.clock.now() > trial.moved_at + MINUTE:
-                crashed.add(trial.id)
-                fleet.sim.restart(trial.guest, reason_code=3)
-        if only_late(fleet):
-            break
-    assert only_late(fleet)
-    found = [ending.guest for ending in endings(fleet)]
-    assert len(found) == len(crashed), "each counted, none twice"
-    book = fleet.store.book(fleet.head().id)
-    assert {g.name for g in book.guests.values() if g.crashed} == set(found)
-    assert WatchStore(redis_client, "test").marks()["old-kernel"].quarantine is not None
-
-
-MINUTE = timedelta(seconds=60)
-
-
-def test_a_crash_while_no_controller_runs_is_found_afterwards(redis_client: redis.Redis) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller()
-    name = until_moved(fleet, controller)[0]
-    go_on(fleet, controller, 10)
-    fleet.sim.restart(name, reason_code=3)
-    fleet.pass_time(20)
-    fleet.publish()
-    go_on(fleet, fleet.controller(), 30)
-    assert [(one.guest, one.in_soak) for one in endings(fleet)] == [(name, True)]
-
-
-def test_a_released_class_is_planned_for_again_and_its_hosts_are_fixed(
-    redis_client: redis.Redis,
-) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller(LENIENT)
-    store = WatchStore(redis_client, "test")
-    due: set[str] = set()
-    for _ in range(1000):
-        fleet.round(controller)
-        for trial in store.trials():
-            if trial.guest.startswith("o") and trial.id not in due:
-                due.add(trial.id)
-                fleet.sim.restart(trial.guest, reason_code=3)
-        if fleet.head().quarantined:
-            break
-    assert store.release("old-kernel", "on-call", "a fixed kernel", fleet.clock.now())
-    assert not store.release("old-kernel", "on-call", "again", fleet.clock.now())
-    fleet.run(controller)
-    book = fleet.store.book(fleet.head().id)
-    assert book.rollout.state is RolloutState.DONE
-    assert not book.rollout.quarantined
-    assert {h.state for h in book.hosts.values()} == {HostState.FIXED}
-    assert store.marks()["old-kernel"].quarantine is None
-
-
 def test_a_quarantine_outlives_its_rollout(redis_client: redis.Redis) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller(LENIENT)
+    fleet, controller = begun(redis_client, LENIENT)
     bad_class(fleet, controller)
     first = fleet.head()
     fleet.want(Wanted.ABORT)
@@ -288,28 +184,6 @@ def test_the_first_plan_of_a_rollout_leaves_a_quarantined_class_alone(
     assert len(planned.plan.blocked) == 4
 
 
-def test_too_many_crashes_after_moves_stop_the_rollout(redis_client: redis.Redis) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller(Limits(class_budget=1.0))
-    bad_class(fleet, controller)
-    head = fleet.head()
-    assert head.state is RolloutState.STOPPED
-    assert head.hold is not None and "crashed" in head.hold.reason
-    assert head.hold.by == "xenroll"
-
-
-def test_guests_that_our_own_steps_restart_are_no_crashes(redis_client: redis.Redis) -> None:
-    hosts = [host(f"h{n}", gib=16) for n in range(3)]
-    guests = [guest(f"g{n}", f"h{n}", gib=2) for n in range(3)]
-    guests += [guest(f"p{n}", f"h{n}", gib=1, evacuation="restart") for n in range(3)]
-    fleet_ = RedisFleet(redis_client, fleet(hosts, guests))
-    fleet_.begin()
-    fleet_.run(fleet_.controller())
-    assert fleet_.head().state is RolloutState.DONE
-    assert endings(fleet_) == []
-
-
 def test_more_later_crashes_of_moved_guests_raise_an_alarm(redis_client: redis.Redis) -> None:
     fleet = played(redis_client)
     controller = fleet.controller()
@@ -327,9 +201,7 @@ def test_more_later_crashes_of_moved_guests_raise_an_alarm(redis_client: redis.R
 
 
 def test_what_is_watched_no_more_is_still_counted(redis_client: redis.Redis) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller(Limits(watch_days=2))
+    fleet, controller = begun(redis_client, Limits(watch_days=2))
     fleet.run(controller)
     store = WatchStore(redis_client, "test")
     number = len(store.trials())
@@ -346,9 +218,7 @@ def test_what_is_watched_no_more_is_still_counted(redis_client: redis.Redis) -> 
 def test_a_clock_that_stands_still_is_a_hint_and_no_crash(
     redis_client: redis.Redis, seconds: float
 ) -> None:
-    fleet = played(redis_client)
-    fleet.begin()
-    controller = fleet.controller()
+    fleet, controller = begun(redis_client)
     name = until_moved(fleet, controller)[0]
     fleet.sim.still.add(name)
     go_on(fleet, controller, seconds)

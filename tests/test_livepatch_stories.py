@@ -55,15 +55,6 @@ def assert_nobody_exposed(sim: Sim) -> None:
             assert found.exposure in (Exposure.FIXED, Exposure.LIVEPATCHED), (name, found)
 
 
-def test_a_fleet_that_a_payload_fits_is_patched_and_no_guest_moves() -> None:
-    sim = patching()
-    sim.run()
-    assert_nobody_exposed(sim)
-    assert kinds(sim) == {Kind.LIVEPATCH: 4}
-    assert all(h.boot == 1 for h in sim.hosts.values())
-    assert sim.planned.plan.steps == ()
-
-
 def test_each_host_has_its_choice_with_the_reason() -> None:
     sim = patching(PATCHED, REBOOTS)
     reasons = {name: record.choice for name, record in sim.book.hosts.items()}
@@ -109,14 +100,6 @@ def test_a_host_that_is_patched_already_is_left_alone() -> None:
     assert sim.book.hosts["h2"].state is HostState.UNAFFECTED
 
 
-def test_busy_cpus_are_tried_again_and_no_host_is_rebooted_for_them() -> None:
-    sim = patching(patch_exits={"h1": [2, 2]})
-    sim.run()
-    assert_nobody_exposed(sim)
-    assert sim.hosts["h1"].boot == 1
-    assert len([o for _, o in sim.ordered if o.host == "h1"]) == 3
-
-
 @pytest.mark.parametrize("failing", ["h0", "h2"])  # the canary, and one of the others
 @pytest.mark.parametrize("restart_from_records", [False, True])
 def test_a_host_whose_live_patch_fails_falls_into_a_reboot_wave_by_itself(
@@ -130,15 +113,6 @@ def test_a_host_whose_live_patch_fails_falls_into_a_reboot_wave_by_itself(
     assert choice is not None and choice.way is Way.REBOOT
     assert "live patch xsa1 failed" in choice.reason
     assert len([o for _, o in sim.ordered if o.host == failing and o.payload]) == 1
-
-
-def test_cpus_that_are_always_busy_end_in_a_reboot_too() -> None:
-    sim = patching(patch_exits={"h3": [2] * 99})
-    sim.run()
-    assert_nobody_exposed(sim)
-    assert sim.hosts["h3"].boot == 2
-    tries = [o for _, o in sim.ordered if o.host == "h3" and o.payload]
-    assert len(tries) == sim.limits.max_tries
 
 
 def test_payloads_that_fail_everywhere_stop_the_rollout_before_the_whole_fleet_reboots() -> None:
@@ -179,21 +153,6 @@ def test_a_changed_payload_is_not_loaded() -> None:
     assert not any(h.livepatches for h in sim.hosts.values())
 
 
-def test_a_host_where_xen_livepatch_does_not_work_is_rebooted() -> None:
-    mixed = small_fleet()
-    hosts = [h.model_copy(update={"offers": ("bridge:br0",)}) for h in mixed.hosts[:1]]
-    sim = Sim(
-        mixed.model_copy(update={"hosts": (*hosts, *mixed.hosts[1:])}),
-        advisories=(PATCHED,),
-        payloads=FILES,
-    )
-    choice = sim.book.hosts["h0"].choice
-    assert choice is not None and "xen-livepatch does not work on it" in choice.reason
-    sim.run()
-    assert_nobody_exposed(sim)
-    assert [h.boot for h in sim.hosts.values()] == [2, 1, 1, 1]
-
-
 def test_without_live_patches_every_host_is_rebooted() -> None:
     sim = patching(livepatch=False)
     sim.run()
@@ -226,15 +185,6 @@ def test_a_patched_host_that_reboots_by_itself_is_patched_again_before_guests_ar
     assert_nobody_exposed(sim)
 
 
-def test_patches_that_are_lost_just_before_the_end_are_loaded_again_before_it() -> None:
-    sim = patching()
-    while not happened(sim, "patched"):
-        sim.run(1)
-    sim.shows("h0", livepatches=())  # somebody reverts it by hand: no new boot tells of it
-    sim.run()
-    assert_nobody_exposed(sim)
-
-
 def test_what_the_new_binary_does_not_contain_is_loaded_before_the_host_takes_guests() -> None:
     half = Advisory(
         id="XSA-1", livepatches={OLD: "/p/xsa1.livepatch", NEW: "/p/xsa1-new.livepatch"}
@@ -248,17 +198,6 @@ def test_what_the_new_binary_does_not_contain_is_loaded_before_the_host_takes_gu
                 assert sim.book.hosts[name].closed and not h.domains
     assert_nobody_exposed(sim)
     assert all(h.boot == 2 and h.livepatches == ("xsa1-new",) for h in sim.hosts.values())
-
-
-def test_a_reboot_undoes_no_live_patch_of_another_advisory() -> None:
-    old = Advisory(
-        id="XSA-400", livepatches={OLD: "/p/xsa400.livepatch", NEW: "/p/xsa400-new.livepatch"}
-    )
-    sim = patching(REBOOTS, keeps=(old,), livepatches={"h1": ("xsa400",)})
-    sim.run()
-    assert_nobody_exposed(sim)
-    assert sim.hosts["h1"].livepatches == ("xsa400-new",)
-    assert not sim.hosts["h2"].livepatches, "nobody had wanted it there"
 
 
 def test_a_fix_that_would_be_lost_with_the_reboot_holds_the_host_and_names_the_remedy() -> None:
@@ -305,20 +244,6 @@ def test_guests_that_leave_do_not_make_an_exposed_host_safe() -> None:
     record = sim.book.hosts["h0"]
     assert record.state is HostState.BLOCKED, "it is empty, but back on the old build"
     assert "still exposed" in record.reason or "does not count" in record.reason
-
-
-def test_the_same_happens_with_a_controller_that_starts_again_after_every_event() -> None:
-    half = Advisory(
-        id="XSA-1", livepatches={OLD: "/p/xsa1.livepatch", NEW: "/p/xsa1-new.livepatch"}
-    )
-    for advisories in ((PATCHED,), (half, REBOOTS)):
-        whole = patching(*advisories)
-        killed = patching(*advisories, restart_from_records=True)
-        whole.run()
-        killed.run()
-        assert killed.ordered == whole.ordered
-        assert killed.book.steps == whole.book.steps
-        assert killed.book.hosts == whole.book.hosts
 
 
 @pytest.mark.parametrize("after_s", [0, 1, 3, 5, 10, 60, 300, 400, 500])

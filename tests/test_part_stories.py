@@ -59,54 +59,6 @@ def test_every_wave_opens_when_those_before_it_are_back_and_ends() -> None:
     assert [b and e and b >= e for b, e in zip(begins, ends, strict=False)] == [True, True]
 
 
-def test_a_paused_wave_starts_nothing_and_the_others_go_on() -> None:
-    sim = Sim(small_fleet(gates="none"))
-    sim.round()
-    at = sim.now
-    sim.want_part("wave:2", Wanted.PAUSE, "a look at the switches")
-    hosts = sim.book.waves[2].hosts
-    sim.run(4000)
-    assert sim.book.rollout.state is RolloutState.RUNNING
-    assert not ordered_after(sim, at, wave=2)
-    assert [sim.hosts[name].boot for name in hosts] == [1, 1]
-    paused = sim.book.waves[2].paused
-    assert paused and paused.reason == "wave 2 is paused: a look at the switches"
-    assert (paused.by, paused.since) == ("on-call", at)
-    sim.want_part("wave:2", Wanted.RUN)
-    sim.run()
-    assert_all_fixed(sim)
-
-
-def test_nothing_starts_that_touches_a_paused_host() -> None:
-    sim = Sim(small_fleet())
-    sim.run(20)
-    at = sim.now
-    sim.want_part("host:h3", Wanted.PAUSE)
-    sim.run(6000)
-    assert not ordered_after(sim, at, touching="h3")
-    assert sim.book.rollout.state is RolloutState.RUNNING
-    assert sim.book.hosts["h3"].paused
-    sim.want_part("host:h3", Wanted.RUN)
-    sim.run()
-    assert_all_fixed(sim)
-
-
-def test_a_pause_is_found_again_by_a_controller_that_was_killed() -> None:
-    whole, killed = Sim(small_fleet()), Sim(small_fleet(), restart_from_records=True)
-    for sim in (whole, killed):
-        sim.run(20)
-        sim.want_part("wave:1", Wanted.PAUSE)
-        sim.want_part("host:h2", Wanted.PAUSE)
-        sim.run(2000)
-        assert sim.book.waves[1].paused and sim.book.hosts["h2"].paused
-        sim.want_part("wave:1", Wanted.RUN)
-        sim.want_part("host:h2", Wanted.RUN)
-        sim.run()
-    assert killed.ordered == whole.ordered
-    assert killed.book.waves == whole.book.waves
-    assert_all_fixed(killed)
-
-
 @pytest.mark.parametrize("after_s", ABORT_TIMES_S)
 @pytest.mark.parametrize("name", ["h0", "h3"])
 def test_a_host_that_is_aborted_is_left_out_and_the_rest_is_fixed(
@@ -179,25 +131,6 @@ def test_an_aborted_host_on_which_nothing_hangs_needs_no_new_plan() -> None:
     assert reboot.state is StepState.SKIPPED
 
 
-def test_a_pause_of_a_wave_stays_with_its_hosts_when_the_rest_is_planned_anew() -> None:
-    sim = Sim(small_fleet())
-    sim.run(30)
-    hosts = set(sim.book.waves[3].hosts)
-    sim.want_part("wave:3", Wanted.PAUSE, "customers are told first")
-    sim.round()
-    aborted = next(n for n in sim.book.waves[2].hosts)
-    sim.want_part(f"host:{aborted}", Wanted.ABORT)
-    sim.run(8000)
-    assert sim.book.rollout.generation > 1
-    assert sim.book.waves[3].state is WaveState.SUPERSEDED
-    assert {sim.hosts[name].boot for name in hosts} == {1}
-    paused = [w for w in sim.book.waves.values() if w.paused and w.generation > 1]
-    assert {name for wave in paused for name in wave.hosts} >= hosts
-    numbers = [wave.number for wave in sim.book.waves.values()]
-    assert min(w.number for w in sim.book.waves.values() if w.generation == 2) == 4
-    assert len(numbers) == len(set(numbers))
-
-
 def test_a_wish_for_a_wave_that_was_just_planned_anew_reaches_its_hosts() -> None:
     sim = Sim(small_fleet())
     sim.run(30)
@@ -209,18 +142,3 @@ def test_a_wish_for_a_wave_that_was_just_planned_anew_reaches_its_hosts() -> Non
     sim.want_part("wave:3", Wanted.PAUSE)
     sim.run(8000)
     assert {sim.hosts[name].boot for name in hosts} == {1}
-
-
-def test_under_a_pause_of_the_whole_rollout_an_aborted_host_is_opened_all_the_same() -> None:
-    sim = Sim(small_fleet())
-    sim.run(5)
-    closed = next(h.name for h in sim.book.hosts.values() if h.closed)
-    sim.want(Wanted.PAUSE)
-    sim.want_part(f"host:{closed}", Wanted.ABORT)
-    sim.run(3000)
-    assert sim.book.rollout.wanted is Wanted.PAUSE
-    assert sim.book.hosts[closed].state is HostState.OPENED
-    assert not sim.book.hosts[closed].closed
-    sim.want(Wanted.RUN)
-    sim.run()
-    assert sim.book.rollout.state is RolloutState.DONE

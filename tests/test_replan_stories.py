@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from random import Random
 
 import pytest
 
-from agents.wire import Kind, Wanted
+from agents.wire import Kind
 from planner.fleet import Fleet
 from scheduler.advance import Event, Replanned
 from scheduler.limits import Limits
@@ -154,79 +153,11 @@ def test_a_foreign_guest_on_a_closed_host_is_planned_away_at_once(restarted: boo
     assert running(sim) == Counter(list(sim.guests))
 
 
-def test_a_new_guest_on_a_host_that_waits_its_turn_is_planned_when_the_host_closes() -> None:
-    sim = Watched(wide_fleet(max_hosts_away=1, canary_hosts=1, gates="canary"))
-    sim.run(2)
-    waiting = [h.name for h in sim.book.hosts.values() if h.state is HostState.WAITING]
-    sim.create("new", waiting[-1])
-    sim.run()
-    assert_all_fixed(sim)
-    assert running(sim) == Counter(list(sim.guests))
-    assert [one.kind for one in sim.happenings].count("arrival") == 1
-
-
-def test_a_guest_that_cannot_be_moved_away_blocks_the_closed_host_and_nothing_else() -> None:
-    sim = Watched(wide_fleet())
-    sim.run(2)
-    closed = next(one.name for one in sim.book.hosts.values() if one.closed)
-    sim.create("foreign", closed)
-    sim.faults["foreign"] = "refuses"
-    sim.run()
-    assert sim.book.rollout.state is RolloutState.DONE
-    assert sim.book.hosts[closed].state is HostState.BLOCKED
-    assert "foreign" in sim.book.hosts[closed].reason
-    assert not sim.book.hosts[closed].closed
-    assert sum(one.state is HostState.FIXED for one in sim.book.hosts.values()) == 5
-
-
 LENIENT = Limits(reboot_limit_s=600, max_lost_hosts=1)
 
 
 def lost(sim: Sim) -> list[str]:
     return [one.name for one in sim.book.hosts.values() if one.lost]
-
-
-@pytest.mark.parametrize("restarted", [False, True])
-def test_a_host_lost_in_its_reboot_stays_out_and_the_others_go_on(restarted: bool) -> None:
-    sim = Watched(wide_fleet(), lost_hosts=["h2"], limits=LENIENT, restart_from_records=restarted)
-    sim.run()
-    assert sim.book.rollout.state is RolloutState.DONE
-    assert lost(sim) == ["h2"]
-    record = sim.book.hosts["h2"]
-    assert record.state is HostState.BLOCKED and "not come back" in record.reason
-    others = [one.state for one in sim.book.hosts.values() if one.name != "h2"]
-    assert set(others) == {HostState.FIXED}
-    assert running(sim) == Counter(list(sim.guests)), "its guests had left before"
-    gone_at = next(one.at for one in sim.happenings if one.kind == "lost")
-    touched = [o for at, o in sim.ordered if at >= gone_at and "h2" in (o.host, o.destination)]
-    assert touched == []
-
-
-def test_more_lost_hosts_than_allowed_stop_the_rollout() -> None:
-    sim = Watched(wide_fleet(), lost_hosts=["h0", "h1", "h2", "h3"], limits=LENIENT)
-    sim.run(20_000)
-    assert sim.book.rollout.state is RolloutState.STOPPED
-    assert len(lost(sim)) == 1
-    assert sim.book.rollout.hold and "reboot" in sim.book.rollout.hold.reason
-
-
-def test_a_lost_host_with_guests_that_were_shut_down_on_it_stops_the_rollout() -> None:
-    guests = [guest("p", "h0", gib=1, evacuation="restart"), guest("g", "h0", gib=1)]
-    seen = fleet([host("h0"), host("h1")], guests, max_hosts_away=1)
-    sim = Watched(seen, lost_hosts=["h0"], limits=LENIENT)
-    sim.run(20_000)
-    assert sim.book.rollout.state is RolloutState.STOPPED
-    assert lost(sim) == [] and sim.book.guests["p"].down
-
-
-def test_a_lost_host_does_not_keep_an_abort_from_its_end() -> None:
-    sim = Watched(wide_fleet(), lost_hosts=["h2"], limits=Limits(reboot_limit_s=600))
-    while sim.book.hosts["h2"].state is not HostState.REBOOTING:
-        sim.run(1)
-    sim.want(Wanted.ABORT)
-    sim.run()
-    assert sim.book.rollout.state is RolloutState.ABORTED
-    assert lost(sim) == ["h2"]
 
 
 def test_a_lost_host_that_is_heard_again_is_told_of_and_left_to_a_person() -> None:
@@ -255,88 +186,3 @@ def test_guests_that_are_shut_down_come_back_before_the_rest_is_planned() -> Non
     assert_all_fixed(sim)
     assert running(sim) == Counter(list(sim.guests))
     assert sim.book.rollout.generation > 1
-
-
-def test_a_guest_that_is_down_comes_back_when_its_neighbour_ignores_its_shutdown() -> None:
-    guests = [guest(f"p{n}", "h0", gib=1, evacuation="restart") for n in range(2)]
-    sim = Watched(fleet([host("h0"), host("h1")], guests), faults={"p0": "stays_up"})
-    sim.run()
-    assert sim.book.rollout.state is RolloutState.DONE
-    assert sim.book.hosts["h0"].state is HostState.BLOCKED
-    assert running(sim) == Counter(["p0", "p1"])
-
-
-def random_story(seed: int, restarted: bool) -> Watched:
-    """A small fleet with several kinds of trouble at once."""
-    chance = Random(seed)
-    count = chance.randint(3, 7)
-    hosts = [host(f"h{n}", gib=chance.choice([16, 24, 32])) for n in range(count)]
-    guests = [
-        guest(
-            f"g{n}",
-            f"h{n % count}",
-            gib=chance.choice([0.5, 1, 2, 3]),
-            evacuation="restart" if chance.random() < 0.1 else "move",
-            apart=[f"a{n % 3}"] if chance.random() < 0.15 and n < count else [],
-        )
-        for n in range(count * chance.randint(2, 4))
-    ]
-    kinds = ["refuses", "fails", "crashes", "stays_up"]
-    troubled = chance.sample(guests, k=min(len(guests), chance.randint(0, 4)))
-    return Watched(
-        fleet(
-            hosts,
-            guests,
-            max_hosts_away=chance.randint(1, 3),
-            max_moves_out_per_host=chance.randint(1, 2),
-            max_moves_in_per_host=chance.randint(1, 2),
-            canary_hosts=chance.randint(0, 1),
-            gates=chance.choice(["canary", "every", "none"]),
-            wave_hosts=chance.randint(1, 3),
-        ),
-        faults={one.name: chance.choice(kinds) for one in troubled},
-        consents=[one.name for one in guests if chance.random() < 0.5],
-        limits=Limits(reboot_limit_s=900, max_lost_hosts=1, crash_budget=1.0),
-        lost_hosts=[chance.choice(hosts).name] if chance.random() < 0.3 else [],
-        restart_from_records=restarted,
-    )
-
-
-def play(sim: Watched, seed: int) -> None:
-    """Run it, while guests come and go."""
-    chance = Random(seed)
-    for number in range(chance.randint(0, 3)):
-        sim.run(chance.uniform(1, 400))
-        up = [one.name for one in sim.hosts.values() if one.up]
-        if chance.random() < 0.7:
-            sim.create(f"new{number}", chance.choice(up))
-        else:
-            quiet = set(running(sim)) - {step.guest for step in sim.book.running()}
-            sim.shut_down_by_owner(chance.choice(sorted(quiet)))
-    sim.run()
-
-
-SEEDS = range(16)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_happens_no_guest_runs_twice_and_limits_are_kept(seed: int) -> None:
-    print(f"seed {seed}")
-    sim = random_story(seed, restarted=seed % 2 == 1)
-    play(sim, seed)
-    ended = sim.book.rollout.state
-    assert ended in (RolloutState.DONE, RolloutState.STOPPED), sim.happenings[-5:]
-    if ended is RolloutState.DONE:
-        states = {one.state for one in sim.book.hosts.values()}
-        assert states <= {HostState.FIXED, HostState.BLOCKED}
-        assert not any(one.closed for one in sim.book.hosts.values())
-        assert not [one.name for one in sim.book.guests.values() if one.down]
-
-
-def test_the_random_stories_plan_around_moves_and_reboots_that_go_on() -> None:
-    kept: Counter[Kind] = Counter()
-    for seed in range(6):
-        sim = random_story(seed, restarted=False)
-        play(sim, seed)
-        kept.update(step.kind for step in sim.kept)
-    assert kept[Kind.MOVE] and kept[Kind.REBOOT], kept

@@ -28,8 +28,8 @@ def assumed(book: Book) -> tuple[Assumed, ...]:
     waves = [wave for _, wave in sorted(book.waves.items()) if _counts(book, wave)]
     hosts = [book.hosts[name] for name in sorted(book.hosts)]
     hosts = [host for host in hosts if host.state not in BACK and not host.left_out]
-    found = (_rollout(book), _approvals(book, waves), _paused(waves), _alerts(waves), _hosts(hosts))
-    return tuple(chain(*found, _hooks(book)))
+    of_waves = (_approvals(book, waves), _late(waves), _paused(waves), _alerts(waves))
+    return tuple(chain(_rollout(book), *of_waves, _hosts(hosts), _hooks(book)))
 
 
 def in_short(assuming: Sequence[Assumed]) -> str:
@@ -67,11 +67,19 @@ def _approvals(book: Book, waves: Sequence[WaveRecord]) -> Iterator[Assumed]:
     if not book.rollout.gates.approval:
         return
     missing = [w for w in waves if w.state is WaveState.WAITING and w.behind is not None]
-    missing = [wave for wave in missing if wave.approval is None]
+    missing = [wave for wave in missing if wave.approval is None and not wave.late]
     if missing:
         what = _named("wave", [str(wave.number) for wave in missing])
         text = f"{what} {'needs' if len(missing) == 1 else 'need'} approval; assuming approval now"
         yield Assumed(what=what, waits_for="approval", text=text)
+
+
+def _late(waves: Sequence[WaveRecord]) -> Iterator[Assumed]:
+    for wave in waves:
+        if wave.late:
+            what = f"wave {wave.number}"
+            text = f"{what} waits for quarantined classes; what is to be done there is not in these"
+            yield Assumed(what=what, waits_for="release", text=f"{text} times")
 
 
 def _paused(waves: Sequence[WaveRecord]) -> Iterator[Assumed]:

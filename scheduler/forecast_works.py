@@ -52,8 +52,11 @@ def _work(known: _Known, step: Step) -> Work:
         ran_s = (now - step.ordered_at).total_seconds() if step.ordered_at and not ended else 0.0
     lead_s = book.rollout.notice_s if step.kind in TOLD else 0.0
     first = bool(lead_s) and step.id not in known.before
-    told_at = told_of(book.guest(step.guest or "", step.host)) if first else None
-    notice_at = told_at + timedelta(seconds=lead_s) if told_at else now
+    guest = book.guest(step.guest or "", step.host)
+    told_at = told_of(guest) if first else None
+    rests = guest.rest_until if step.kind is Kind.MOVE else None
+    may = [step.not_before, rests, told_at + timedelta(seconds=lead_s) if told_at else None]
+    not_before = max((at for at in may if at is not None), default=now)
     return Work(
         id=step.id,
         kind=step.kind,
@@ -64,7 +67,7 @@ def _work(known: _Known, step: Step) -> Work:
         planned_start_s=step.planned_start_s,
         planned_s=SETTLING_S if ended else max(0.0, planned_s(step)),
         ran_s=ran_s,
-        not_before_s=max(0.0, (max(step.not_before or now, notice_at) - now).total_seconds()),
+        not_before_s=max(0.0, (not_before - now).total_seconds()),
         wave=None if step.kind in BRINGS_BACK else known.waves.get(step.wave),
         begins=_begins(book, step),
         notice_s=0.0 if told_at else lead_s,

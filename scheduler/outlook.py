@@ -14,7 +14,7 @@ class Assumed(Frozen):
     """Something that waits for somebody; a forecast takes it to go on at once."""
 
     what: str  # `rollout`, `wave 2`, `hosts h1, h2`
-    waits_for: str  # approval, resume, alerts, report, plan, hooks
+    waits_for: str  # approval, resume, release, alerts, report, plan, hooks
     text: str  # in words, with what is assumed
 
 

@@ -20,7 +20,7 @@ from scheduler.forecast_speeds import AS_PLANNED, speeds
 from scheduler.forecast_works import ceilings, works_of
 from scheduler.gates import AlertmanagerFilter, Alerts, Answer, GatePolicy, Hook, Hooks
 from scheduler.progress import progress
-from scheduler.rollout import RolloutState
+from scheduler.rollout import GuestRecord, RolloutState
 from scheduler.waves import WaveState
 from scheduler.windows import Day, Window, Windows
 from tests.make import fleet, guest, host
@@ -296,6 +296,24 @@ def test_alerts_silent_hosts_and_hooks_are_told_too() -> None:
     assert "alerts pager holds waves 1, 2, 3; assuming clear from now on" in texts
     assert "host h4 is silent; assuming a report now" in texts
     assert waits_for(sim)["rollout"] == "hooks"
+
+
+def test_a_late_wave_is_not_in_the_times_and_that_is_said() -> None:
+    sim = play(approval=True)
+    sim.book.waves[3] = sim.book.waves[3].model_copy(update={"late": True})
+    assert waits_for(sim) == {"wave 2": "approval", "wave 3": "release"}
+    assert "not in these times" in text_of(sim, "wave 3")
+    assert in_short(assumed(sim.book)) == "if approved now"
+
+
+def test_the_back_off_of_a_guest_under_an_older_plan_is_waited_for() -> None:
+    sim = play()
+    step = next(one for one in sim.book.startable() if one.kind is Kind.MOVE)
+    rest_until = sim.now + timedelta(seconds=600)
+    name = step.guest or ""
+    sim.book.guests[name] = GuestRecord(name=name, host=step.host, rest_until=rest_until)
+    (found,) = [one for one in works_of(sim.book, sim.now) if one.id == step.id]
+    assert found.not_before_s == 600
 
 
 def test_many_held_hosts_are_counted_instead_of_named() -> None:

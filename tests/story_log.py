@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
+from agents.verdict import Outcome
 from scheduler.rollout import Happening
 from tests.sim import START
 from tests.stories import Line
 
-_WORDS = """
-    created draining started moved done stayed crashed unknown both held refused moot
-    replanned stopped paused resumed abort aborted opened blocked mending silent back arrival
-    lost alarm hook wave approved patched exposed loading lacking failed recovered quarantined
-    released late in_time notice retune aside freed waits put_off
-"""
-KINDS = frozenset([*_WORDS.split(), "left out"])
+_SOURCES = sorted((Path(__file__).parent.parent / "scheduler").glob("*.py"))
+_SAID = re.compile(r'\bsay\(\s*"(\w+)"')
+_COMPUTED = ["created", "paused", "resumed", "abort", "back"]
+KINDS = frozenset(
+    [
+        *(kind for path in _SOURCES for kind in _SAID.findall(path.read_text())),
+        *map(str, Outcome),
+        *_COMPUTED,
+        "left out",
+    ]
+)
 """What a line can begin with. A story that waits for another kind of line would wait for ever."""
 
 

@@ -209,16 +209,17 @@ def test_a_destination_that_dies_in_precopy_ends_the_move_by_itself(
     play(stage, ended, "destination-dies", Guest("bereft", 13), act)
 
 
-def test_a_destination_that_dies_after_the_transfer_leaves_doubt_that_stops(
+def test_a_destination_that_dies_after_the_transfer_is_set_aside_and_doubt_stops_when_it_is_back(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
         slow_handshake(one)
         one.scene.lab.switch_off(DESTINATION)
         one.scene.lab.delay(DESTINATION, 0)
-        one.stopped()
-        one.scene.look("the rollout has stopped", [SOURCE])
+        one.heard("aside")
+        one.scene.look(f"{DESTINATION} was set aside", [SOURCE])
         one.scene.lab.switch_on(DESTINATION)
+        assert "suspended" in one.stopped()
         wake(one, f"{one.guest.name}--migratedaway")
         one.stage.obey("rollout", "resume", "--reason", "woken by hand")
         one.outcome("stayed")

@@ -83,6 +83,16 @@ class Play:
         self.note(f"the step is {step.state}, the rollout {book.rollout.state}{why}")
         return said[-1].kind
 
+    def heard(self, kind: str) -> None:
+        """Waits for an event of this kind."""
+
+        def said() -> list[str]:
+            found = self.stage.store.happenings(self.rollout_id, 200)
+            return [one.text for one in found if one.kind == kind]
+
+        self.stage.follow(self.rollout_id, lambda _: bool(said()), SETTLE_TIMEOUT_S)
+        self.note(f"{kind}: {said()[-1]}")
+
     def stopped(self) -> str:
         """Waits until the rollout has stopped; why it did."""
         book = self.stage.follow(

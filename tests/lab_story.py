@@ -1,7 +1,7 @@
 """The whole job, told once for two and for three hosts: drain, reboot, verify, use again."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from deploy.lab.build_id import build_id
 from deploy.lab.guests import Guest, create
 from deploy.lab.lab import Lab
 from deploy.lab.power import Power
+from deploy.lab.sightings import Life, lives
 from deploy.lab.watch import Watch
+from scheduler.book import Book
 from scheduler.rollout import ENDED, HostState, RolloutState
 from tests.lab_judge import all_well, at_the_end, boots
 from tests.lab_kit import say
@@ -45,13 +47,14 @@ def roll(lab: Lab, cast: Cast) -> None:
         remotes = [lab.remote(name) for name in cast.hosts]
         with Power(lab, cast.hosts) as power, Watch(remotes) as watch:
             wait_for_sight(watch, cast.hosts)
-            carry_out(stage, cast)
+            book = carry_out(stage, cast)
             verify(stage, cast)
             use_again(lab, watch, cast)
             time.sleep(SETTLED_S)
             sightings = watch.sightings()
         assert power.problems == []
     all_well(sightings, list(cast.guests), cast.hosts)
+    compare_blackouts(book, lives(sightings))
 
 
 def wait_for_sight(watch: Watch, hosts: Sequence[str]) -> None:
@@ -59,8 +62,8 @@ def wait_for_sight(watch: Watch, hosts: Sequence[str]) -> None:
         time.sleep(0.5)
 
 
-def carry_out(stage: Stage, cast: Cast) -> None:
-    """What a person does: say what is there, what is fixed, start, watch it end."""
+def carry_out(stage: Stage, cast: Cast) -> Book:
+    """What a person does: say what is there, what is fixed, start, watch it end; how it ended."""
     stage.apply_inventory(cast.hosts)
     stage.obey("advisory", "add", ADVISORY, "--fixed-build", build_id(cast.fixed_xen))
     stage.obey("host", "list")
@@ -76,6 +79,28 @@ def carry_out(stage: Stage, cast: Cast) -> None:
     assert book.rollout.state is RolloutState.DONE, book.rollout.hold
     assert all(host.state is HostState.FIXED for host in book.hosts.values())
     say(f"the rollout took {time.monotonic() - started:.0f} s")
+    stage.obey("rollout", "moves")
+    return book
+
+
+def compare_blackouts(book: Book, found: Mapping[str, Life]) -> None:
+    """What xenroll tells of guests that stood still in moves, beside their silences.
+
+    A guest that stands still gives no tick: its longest silence, as an observer outside saw it, is
+    at least what xenroll says it stood still for at least, but for one tick. It may be far longer:
+    the guest also freezes and wakes, and it is heard only when its dom0 has time for it.
+    """
+    silences = {name: life.longest_silence_s for life in found.values() for name in life.names}
+    told = 0
+    for step in book.steps.values():
+        if step.blackout is None:
+            continue
+        low_s, high_s = step.blackout.at_least_s, step.blackout.at_most_s
+        silence_s = silences[step.guest or ""]
+        say(f"{step.guest}: {low_s:.1f} to {high_s:.1f} s still, of {silence_s:.1f} s of silence")
+        assert low_s <= silence_s + 1.0
+        told += 1
+    say(f"{told} blackouts are known of {len(book.steps)} steps")
 
 
 def verify(stage: Stage, cast: Cast) -> None:

@@ -70,3 +70,8 @@ def crossing(rising: Callable[[float], float], low: float = 0.0, high: float = 1
         else:
             high = middle
     return high
+
+
+def percent(share: float) -> str:
+    """A share of 1 as per cent, to two digits: `0.5`, `17`, `100`."""
+    return f"{100 * share:.2g}" if share < 0.995 else "100"

@@ -24,7 +24,7 @@ import math
 from collections.abc import Iterable
 
 from agents.wire import Kind
-from scheduler.binomial import at_most, interval
+from scheduler.binomial import at_most, interval, percent
 from scheduler.draft import Draft
 from scheduler.limits import Limits
 from scheduler.rollout import StepState
@@ -64,8 +64,8 @@ def in_words(crashed: int, moved: int, budget: float) -> str:
     low, high = interval(crashed, moved)
     share = crashed / moved if moved else 0.0
     return (
-        f"{crashed} of {moved} moved guests crashed: {100 * share:.2g} % "
-        f"(95 %: {100 * low:.2g} to {100 * high:.2g} %), the budget is {100 * budget:.2g} %"
+        f"{crashed} of {moved} moved guests crashed: {percent(share)} % "
+        f"(95 %: {percent(low)} to {percent(high)} %), the budget is {percent(budget)} %"
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scheduler.binomial import percent
 from scheduler.classes import ClassView
 from scheduler.cli_ask import Refused
 from scheduler.cli_exit import Exit
@@ -121,7 +122,8 @@ def list_classes() -> None:
     table = _table("CLASS", "FROM", "TO", "MOVED", "CRASHED", "95 %", "LATER", "HOURS", "STATE")
     for one in found:
         builds = (one.build_from or "-", one.build_to or "-")
-        span = f"{100 * one.crash_rate_low:.2g} to {100 * one.crash_rate_high:.2g} %"
+        span = f"{percent(one.crash_rate_low)} to {percent(one.crash_rate_high)} %"
+        span = span if one.moved else "-"
         counts = (one.moved, one.crashed, span, one.later, f"{one.guest_hours:.0f}")
         _row(table, one.guest_class, *builds, *counts, _state(one))
     Console().print(table)

@@ -41,6 +41,7 @@ def lines(said: Forecast) -> Iterable[str]:
     if said.deadline is not None and said.chance_in_time is not None:
         late = f"; {len(said.late_hosts)} hosts are likely to miss it" if said.late_hosts else ""
         share = f"{100 * said.chance_in_time:.0f} % of {said.runs} runs end by then"
+        share += f", but for {len(said.never)} hosts that no step makes safe" if said.never else ""
         yield f"deadline: {clock(said.deadline)}: {share}{late}"
     if said.never:
         shown = ", ".join(said.never[:LISTED]) + (", …" if len(said.never) > LISTED else "")

@@ -60,7 +60,7 @@ def _inherited(draft: Draft, wave: WaveRecord) -> dict[str, Any]:
     paused = [one.wish for one in old if one.paused and one.state in LEFT]
     gates = [one.behind for one in waited if one.behind is not None]
     updates: dict[str, Any] = {"wish": paused[0] if paused else None}
-    if wave.behind is None and gates:
+    if wave.behind is None and gates and not wave.late:
         updates["behind"] = max(gates)
     if waited and all(one.approval for one in waited):
         updates["approval"] = waited[0].approval

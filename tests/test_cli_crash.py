@@ -131,6 +131,7 @@ def test_a_quarantined_class_is_listed_also_where_its_moves_are_forgotten(
     WatchStore(redis_client, "test").save(Saving(NOW, marks=[mark]))
     listed = xenroll(redis_url, "class", "list")
     said(listed, 0, "hvm kernel-unknown arch-unknown", "quarantined since", "2 of 5")
+    assert "to 100 %" not in listed.stdout, "nothing was seen of its moves"
 
 
 def test_a_save_that_is_repeated_after_a_lost_reply_counts_nothing_twice(

@@ -5,6 +5,8 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+FOR_RUN := $(if $(wildcard $(READY)),$(READY),$(VENV)/.ready-to-run)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TEST_WORKERS ?= 2
 CHAOS_KILLS ?= 50
 CHAOS_SEED ?=
@@ -19,7 +21,8 @@ help: ## this list
 
 setup: $(READY) ## make .venv from pinned versions, with the command xenroll in it
 
-$(READY): pyproject.toml constraints.txt
+# Makes the environment and what every target needs of it.
+define ENVIRONMENT
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "error: $(PYTHON) is not on PATH. On Debian 12: apt-get install python3.11 python3.11-venv;" >&2; \
 	  echo "       or name another Python of at least 3.11: make setup PYTHON=..." >&2; exit 1; }
@@ -29,12 +32,21 @@ $(READY): pyproject.toml constraints.txt
 	  echo "error: $(PYTHON) cannot make a virtual environment (no venv or ensurepip)." >&2; \
 	  echo "       On Debian 12: apt-get install python3.11-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  --no-build-isolation --editable '.[control,web,embedded,dev]'
+	$(INSTALL) setuptools
+endef
+
+$(READY): pyproject.toml constraints.txt
+	$(ENVIRONMENT)
+	$(INSTALL) --no-build-isolation --editable '.[control,web,embedded,dev]'
 	@touch $@
 
-run: $(READY) ## roll an example fleet for an advisory, and watch (needs no Redis and no Xen)
+# make run begins the sooner without what only tests and checks need.
+$(VENV)/.ready-to-run: pyproject.toml constraints.txt
+	$(ENVIRONMENT)
+	$(INSTALL) --no-build-isolation --editable '.[control,web,embedded]'
+	@touch $@
+
+run: $(FOR_RUN) ## roll an example fleet for an advisory, and watch (needs no Redis and no Xen)
 	$(BIN)/python -m scheduler.demo $(ARGS)
 
 test: $(READY) ## all tests that need nothing but what make setup installs

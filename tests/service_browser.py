@@ -58,6 +58,11 @@ class Browser:
         if path:
             self.open(path)
 
+    def log_out(self) -> None:
+        """Press the button, and wait for the login page."""
+        self.find("header form button").click()
+        self.wait(lambda: "/login" in self.driver.current_url)
+
     def open(self, path: str) -> None:
         """Go to a page."""
         self.driver.get(self.running.url + path)

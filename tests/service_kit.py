@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ import uvicorn
 from planner.fleet import Fleet
 from scheduler.advisory import Advisory
 from scheduler.fleet_view import Scope
+from scheduler.gates import GatePolicy
 from scheduler.launch import Draw, Wish, begin
 from scheduler.planning import plan_fleet
 from scheduler.rollout import Rollout
@@ -42,7 +43,12 @@ def small_fleet() -> Fleet:
     return fleet(hosts, guests, canary_hosts=1, gates="canary")
 
 
-def begun(played: RedisFleet, *advisories: Advisory) -> Rollout:
+def begun(
+    played: RedisFleet,
+    *advisories: Advisory,
+    second_person: bool = False,
+    gates: GatePolicy | None = None,
+) -> Rollout:
     """Start a rollout with the fleet's document, as `xenroll rollout start` does."""
     played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
     played.publish()
@@ -53,7 +59,9 @@ def begun(played: RedisFleet, *advisories: Advisory) -> Rollout:
     name = ", ".join(one.id for one in advisories) or "XSA-1"
     wish = Wish(name, (NEW,), "security", advisories=advisories)
     notice_s = played.sim.inventory.notice_s
-    return begin(played.store, Draw(wish, planned, document, now, notice_s=notice_s))
+    drawn = Draw(wish, planned, document, now, notice_s=notice_s)
+    drawn = replace(drawn, gates=gates) if gates else drawn
+    return begin(played.store, drawn, second_person=second_person)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from selenium.webdriver.common.keys import Keys
 
 from agents.wire import Wanted
 from planner.fleet import Fleet
+from scheduler.gates import GatePolicy
+from scheduler.notify.run import Notifier
+from scheduler.notify.targets import load_config
 from scheduler.planned import Planned
 from scheduler.rollout import HostState, RolloutState
 from scheduler.service.access import Role
@@ -18,6 +22,7 @@ from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
 from tests.service_browser import DESK, PHONE, Browser, browser
 from tests.service_kit import begun, served, small_fleet
+from tests.webhook_receiver import receiver
 
 MANY_HOSTS = 1000
 MAIN_THREAD_S = 1.0
@@ -160,6 +165,122 @@ def test_pause_resume_and_abort_with_a_reason_from_a_phone(page: Browser) -> Non
     page.wait(lambda: control("xsa-1")["wanted"] == Wanted.ABORT)
     played.run(controller)
     page.wait(lambda: state(page) == "aborted")
+    assert page.complaints() == []
+
+
+def test_the_dialog_says_what_a_pause_costs_before_it_is_pressed(page: Browser) -> None:
+    played = page.running.played
+    controller = played.controller()
+    while not any(h.state is HostState.DRAINING for h in played.store.book("xsa-1").hosts.values()):
+        played.round(controller)
+    page.size(*PHONE)
+    page.log_in(Role.ON_CALL)
+    page.live()
+    page.find("#do-pause").click()
+    page.wait(lambda: "After 60 min it ends" in page.text("#pause-cost"), "the cost of an hour")
+    assert "hosts stay closed half emptied" in page.text("#pause-cost")
+    page.find("#pause-for option[value='14400']").click()
+    page.wait(lambda: "After 4 h 00 min it ends" in page.text("#pause-cost"), "of four hours")
+    assert page.run("return document.activeElement.id") in ("reason-pause", "pause-for")
+    page.find("#reason-pause").send_keys("disks look slow", Keys.ENTER)
+    page.wait(lambda: played.store.control("xsa-1")["wanted"] == Wanted.PAUSE)
+    assert page.complaints() == []
+
+
+def test_a_second_person_approves_a_rollout_with_the_keyboard_alone(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    played = RedisFleet(redis_client, small_fleet())
+    begun(played, second_person=True)
+    control = played.store.control
+    with served(redis_client, played) as running, browser(running, tmp_path) as page:
+        page.log_in(Role.ON_CALL)
+        assert state(page) == "awaiting" and page.all("#do-approve") == []
+        page.log_out()
+        page.log_in(Role.SECURITY)
+        page.live()
+        page.find("#do-approve").send_keys(Keys.ENTER)
+        assert "a second person has to" in page.text("#ask-approve")
+        page.driver.switch_to.active_element.send_keys("looked at the plan", Keys.ENTER)
+        page.wait(lambda: control("xsa-1")["wanted"] == Wanted.RUN, "it is approved")
+        played.round(played.controller())
+        page.wait(lambda: state(page) == "running", "the page follows")
+        assert control("xsa-1")["by"] == "t-security" and page.complaints() == []
+
+
+def test_a_wave_that_waits_for_a_word_is_approved_by_its_button(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    played = RedisFleet(redis_client, small_fleet())
+    begun(played, gates=GatePolicy(approval=True))
+    controller = played.controller()
+    while not page_asks(played):
+        played.round(controller, 20.0)
+    with served(redis_client, played) as running, browser(running, tmp_path) as page:
+        page.log_in(Role.ON_CALL)
+        page.live()
+        assert page.all('[data-action="approve"]') == [], "that is for the role security"
+        page.log_out()
+        page.size(*PHONE)
+        page.log_in(Role.SECURITY)
+        page.live()
+        wave = page.find('[data-action="approve"]').get_attribute("data-value")
+        page.run("document.querySelector('[data-action=approve]').scrollIntoView()")
+        page.find('[data-action="approve"]').send_keys(Keys.ENTER)
+        assert page.text("#t-part") == f"Approve wave {wave}?"
+        page.find("#reason-part").send_keys("the canary looks well", Keys.ENTER)
+        page.wait(lambda: f"approve:{wave}" in played.store.control("xsa-1"), page.text())
+        assert "canary looks well" in played.store.control("xsa-1")[f"approve:{wave}"]
+        played.round(controller)
+        page.wait(lambda: "waits for a person" not in page.text(".waves"), "the page follows")
+        assert page.complaints() == []
+
+
+def page_asks(played: RedisFleet) -> bool:
+    """Whether a wave waits for a person's word."""
+    holds = [hold for wave in played.store.book("xsa-1").waves.values() for hold in wave.holds]
+    return any("approv" in hold.reason for hold in holds)
+
+
+def test_the_test_button_of_a_target_says_what_came_back(page: Browser, tmp_path: Path) -> None:
+    played = page.running.played
+    with receiver() as hooks:
+        file = tmp_path / "notify.toml"
+        file.write_text(f'[[target]]\nname = "chat"\nurl = "{hooks.url}"\n')
+        config, targets = load_config(file)
+        sender = Notifier(played.client, config, targets, played.clock.now, played.log.append)
+        ending = threading.Event()
+        thread = threading.Thread(target=rounds_of, args=(sender, ending))
+        thread.start()
+        try:
+            page.log_in(Role.ON_CALL, "/notifications")
+            page.wait(lambda: sender.outbox.leader() != "")
+            page.open("/notifications")
+            page.find("button[value=test]").send_keys(Keys.ENTER)
+            page.wait(lambda: "Test of chat: HTTP 204" in page.text(), "the answer is shown")
+        finally:
+            ending.set()
+            thread.join()
+    assert len(hooks.got) == 1 and page.complaints() == []
+
+
+def rounds_of(sender: Notifier, ending: threading.Event) -> None:
+    """What `xenroll notify run` does, until told to end."""
+    while not ending.is_set():
+        sender.round()
+
+
+def test_a_host_is_paused_and_resumed_from_its_page_in_the_dark(page: Browser) -> None:
+    control = page.running.played.store.control
+    page.scheme("dark")
+    page.log_in(Role.ON_CALL, "/hosts/h2")
+    for action in ("pause", "resume"):
+        page.find(f'[data-action="{action}"]').click()
+        page.find("#reason-part").send_keys("its disks", Keys.ENTER)
+        said = f'"{"pause" if action == "pause" else "run"}"'
+        page.wait(lambda said=said: said in control("xsa-1").get("host:h2", '"run"'), action)
+        other = "resume" if action == "pause" else "pause"
+        page.wait(lambda other=other: page.all(f'[data-action="{other}"]'), "the other button")
     assert page.complaints() == []
 
 

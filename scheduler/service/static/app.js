@@ -293,6 +293,7 @@ function linkIs(look, words) {
 }
 
 loginPage();
+window.addEventListener("hashchange", loginPage); // a link opened where the form is shown already
 dialogs();
 if (rollout) {
   gridKeys(byId("grid"));

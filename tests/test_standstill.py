@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import httpx
 import pytest
+import redis
 
 from agents.wire import Kind
 from scheduler.limits import Limits
@@ -12,8 +14,11 @@ from scheduler.move_limits import suspended_limit_s
 from scheduler.notify.event import Severity, severity_of
 from scheduler.progress import progress
 from scheduler.rollout import RolloutState, Step, StepState
+from scheduler.service.access import Role
 from scheduler.show_screen import held_lines
 from tests.make import fleet, guest, host
+from tests.redis_fleet import RedisFleet
+from tests.service_kit import begun, served, small_fleet
 from tests.sim import Sim
 from tests.sim_endings import RUNS, SUSPENDED
 
@@ -36,8 +41,8 @@ def rounds(sim: Sim, number: int) -> None:
 
 
 def put(sim: Sim, where: str, state: str, name: str = "g0") -> None:
-    """Its copy there shows these letters from now on."""
-    made = sim.hosts[where].domains["g0" if "g0" in sim.hosts[where].domains else name]
+    """Its copy there shows these letters from now on, under this name."""
+    made = sim.hosts[where].domains.get(name) or sim.hosts[where].domains["g0"]
     sim.hosts[where].domains[name] = made.model_copy(update={"state": state, "name": name})
     sim.hosts[where].report = None
 
@@ -148,3 +153,29 @@ def test_a_stranded_guest_is_an_alarm_until_it_was_woken() -> None:
     kinds = [one.kind for one in sim.happenings if one.kind in ("suspended", "awake", "mending")]
     assert kinds[-1] == "awake" and kinds.count("suspended") == 1
     assert now(sim).outcome == "moved", "after it was resumed, it was moved again"
+
+
+def test_the_service_counts_it_without_its_name_and_shows_it(redis_client: redis.Redis) -> None:
+    played = RedisFleet(redis_client, small_fleet())
+    begun(played)
+    with served(redis_client, played) as made:
+        controller = played.controller(Limits(suspended_alarm_s=0.001))
+        for _ in range(3):
+            played.round(controller, 2.0)
+        step = next(s for s in controller.books["xsa-1"].running() if s.kind is Kind.MOVE)
+        put(played.sim, step.host, SUSPENDED, step.guest or "")
+        step_s = (step.planned_end_s - step.planned_start_s) / 4
+        played.publish()
+        for _ in range(2):
+            controller.tick()
+            played.clock.time += timedelta(seconds=step_s)  # the moves themselves stand still
+            played.publish()
+        headers = {"Authorization": f"Bearer {made.tokens[Role.VIEWER]}"}
+        answer = httpx.get(f"{made.url}/metrics", headers=headers, timeout=60)
+        lines = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if line[0] != "#")
+        assert float(lines['xenroll_migration_suspended_seconds_max{rollout="xsa-1"}']) > 0
+        assert f'"{step.guest}"' not in answer.text
+        found = httpx.get(
+            f"{made.url}/api/v1/rollouts/xsa-1/steps/{step.id}", headers=headers, timeout=60
+        ).json()
+        assert found["suspended_since"] is not None

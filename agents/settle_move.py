@@ -132,7 +132,7 @@ def _only_there(case: Case, copy: Copy) -> Verdict:
         return _unknown(f"{case.guest} is suspended at its destination: {_seen(case)}")
     if copy.ran:
         still = ", paused there by somebody" if copy.condition is Condition.PAUSED else ""
-        return _moved(case, f"{case.guest} runs on {where}{still}")
+        return _moved(case, copy, f"{case.guest} runs on {where}{still}")
     if copy.condition is Condition.RUNS:
         return _just_started(case)
     why = f"{case.guest} arrived on {where} paused, and {case.source.host} has no copy"
@@ -140,8 +140,15 @@ def _only_there(case: Case, copy: Copy) -> Verdict:
     return Verdict(Outcome.UNKNOWN, why, (mend,), Retry.LATER)
 
 
-def _moved(case: Case, reason: str, mends: tuple[Mend, ...] = ()) -> Verdict:
-    return Verdict(Outcome.MOVED, reason, mends, blackout=case.attempt.blackout)
+def _moved(case: Case, there: Copy, reason: str, mends: tuple[Mend, ...] = ()) -> Verdict:
+    return Verdict(
+        Outcome.MOVED,
+        reason,
+        mends,
+        blackout=case.attempt.blackout,
+        arrived_domid=there.domid,
+        arrived_boot_id=case.destination.boot_id,
+    )
 
 
 def _just_started(case: Case) -> Verdict:
@@ -257,7 +264,7 @@ def _here_suspended(case: Case, here: Copy, there: Copy) -> Verdict:
     if there.condition is Condition.RUNS and there.ran:
         why = f"{case.guest} runs on {case.destination.host}"
         mend = case.mend(MendAction.DESTROY_SOURCE, here, why)
-        return _moved(case, f"{why}; its old copy is left behind", (mend,))
+        return _moved(case, there, f"{why}; its old copy is left behind", (mend,))
     if there.condition is Condition.RUNS:
         return _just_started(case)
     if there.condition is Condition.PAUSED and not there.ran:

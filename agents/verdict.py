@@ -63,3 +63,5 @@ class Verdict:
     retry: Retry = Retry.NONE
     retune: Retune | None = None  # of a move: to be put back afterwards; the move is over
     blackout: Blackout | None = None  # of a move: how long the guest stood still
+    arrived_domid: int | None = None  # of a move that succeeded: the guest's domain, in that
+    arrived_boot_id: str = ""  # life of its new host

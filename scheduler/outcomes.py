@@ -160,6 +160,8 @@ def _done(draft: Draft, step: Step, verdict: Verdict) -> None:
         ended_at=draft.now,
         held_since=None,
         blackout=verdict.blackout,
+        arrived_domid=verdict.arrived_domid,
+        arrived_boot_id=verdict.arrived_boot_id,
     )
 
 

@@ -108,6 +108,8 @@ class Step(Frozen):
     suspended_since: datetime | None = None  # move: its guest is seen to run on neither host
     suspended_alarm: bool = False  # move: that was said, as it lasted too long
     blackout: Blackout | None = None  # move that succeeded: how long the guest stood still
+    arrived_domid: int | None = None  # move that succeeded: what a later look is compared with
+    arrived_boot_id: str = ""
     build_from: str = ""  # move: the hypervisors that it leads between, when it was ordered
     build_to: str = ""
     payload: str | None = None  # live patch: its name, its file's digest, the build that it fits

@@ -82,11 +82,9 @@ class Watch:
             self.newest[trial.uuid] = trial.id
         return changed
 
-    def arrived(self, trial: Trial, report: Report) -> None:
-        """The report that showed a guest at its destination is what the next one is compared to."""
-        for guest in report.guests:
-            if guest.uuid == trial.uuid and trial.ended_at is None:
-                self._put(report.host, _life(guest, report, trial.key.guest_class))
+    def arrived(self, life: Life, host: str) -> None:
+        """The domain that a guest was moved into is what its host's next report is compared to."""
+        self._put(host, life)
 
     # What is seen now.
 

@@ -11,7 +11,7 @@ from scheduler.crashes import CrashEvent, GuestEnded, Member, Quarantined, Relea
 from scheduler.inventory import GuestEntry
 from scheduler.rollout import ENDED, Step, StepState, attempt_id
 from scheduler.watch import Watch
-from scheduler.watched import UNKNOWN_CLASS, Cause, ClassKey, ClassMark, Ending, Trial, covers
+from scheduler.watched import UNKNOWN_CLASS, Cause, ClassKey, ClassMark, Ending, Life, Trial, covers
 
 MEMBERS_AT_ONCE = 500
 """Guests of a quarantined class that are noted in one write."""
@@ -55,6 +55,25 @@ def trial_of(book: Book, step: Step, classes: Mapping[str, str]) -> Trial | None
         cause=Cause.CRASHED if crashed else None,
         in_soak=crashed,
         reason=step.reason if crashed else "",
+    )
+
+
+def life_of(book: Book, step: Step, trial: Trial) -> Life | None:
+    """The domain that a move led to, as the settler saw it; None where it is not the guest's any
+    more, or was not noted.
+
+    Not what its host shows now: a controller that died right after the move is followed by one
+    that looks later, and must still see that the domain is another.
+    """
+    moved_on = book.guests[trial.guest].host != trial.host
+    if trial.ended_at is not None or step.arrived_domid is None or moved_on:
+        return None
+    return Life(
+        name=trial.guest,
+        uuid=trial.uuid,
+        boot_id=step.arrived_boot_id,
+        domid=step.arrived_domid,
+        guest_class=trial.key.guest_class,
     )
 
 

@@ -22,7 +22,14 @@ from scheduler.rollout import ENDED, Happening, Hold, Step
 from scheduler.watch import Watch
 from scheduler.watch_store import Saving, WatchStore
 from scheduler.watched import ClassMark, Ending, Lives, Trial
-from scheduler.watched_steps import busy, carried_out, ending_on_arrival, news, trial_of
+from scheduler.watched_steps import (
+    busy,
+    carried_out,
+    ending_on_arrival,
+    life_of,
+    news,
+    trial_of,
+)
 
 SAVE_EVERY = timedelta(seconds=60)
 """Hours are written so often; endings and moves at once."""
@@ -163,9 +170,9 @@ class Watcher:
                 continue
             self._owed += self.watch.add(trial)
             self._note_failure(trial)
-            report = desk.newest(trial.host)
-            if report is not None:
-                self.watch.arrived(trial, report)
+            life = life_of(book, step, trial)
+            if life is not None:
+                self.watch.arrived(life, trial.host)
 
     def news(self, book: Book, now: datetime) -> Iterator[CrashEvent]:
         """What this rollout has not heard of yet."""

@@ -13,7 +13,7 @@ from scheduler.limits import Limits
 from scheduler.planning import plan_fleet
 from scheduler.progress import progress
 from scheduler.quarantine import left_alone
-from scheduler.rollout import Hold, HostState, RolloutState
+from scheduler.rollout import Hold, HostState, RolloutState, Step
 from scheduler.watch_store import WatchStore
 from scheduler.watched import Cause, ClassMark, Ending
 from tests.make import fleet, guest, host
@@ -74,6 +74,30 @@ def test_the_log_of_xl_tells_a_crash_from_a_reboot_that_the_guest_asked_for(
     book = fleet.store.book(fleet.head().id)
     crashed = [record.name for record in book.guests.values() if record.crashed]
     assert crashed == [names[0]], "what its owner does is no crash"
+
+
+def just_moved(fleet: RedisFleet, controller: Controller) -> Step:
+    """Rounds until the end of a move is written down, and no more than that."""
+    for _ in range(2000):
+        fleet.round(controller)
+        for step in fleet.store.book(fleet.head().id).steps.values():
+            if step.outcome == "moved":
+                return step
+    raise AssertionError("nothing was moved")
+
+
+def test_a_guest_that_crashes_right_after_its_move_is_noticed_by_the_next_controller(
+    redis_client: redis.Redis,
+) -> None:
+    fleet, controller = begun(redis_client)
+    step = just_moved(fleet, controller)
+    assert not WatchStore(redis_client, "test").trials(), "the first one dies before it writes this"
+    fleet.sim.restart(step.guest or "", reason_code=3)
+    fleet.publish()
+    go_on(fleet, fleet.controller(), 30)
+    (ending,) = endings(fleet)
+    assert (ending.guest, ending.cause) == (step.guest, Cause.CRASHED)
+    assert fleet.store.book(fleet.head().id).guests[step.guest or ""].crashed
 
 
 def test_a_crash_two_days_later_is_no_matter_of_the_budget_but_is_compared(

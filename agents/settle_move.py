@@ -55,17 +55,9 @@ def make_case(
 ) -> Case:
     """Collect the copies. The order is a move, so it names a guest and its UUID."""
     guest, uuid = order.guest or "", order.guest_uuid or ""
-    return Case(
-        order=order,
-        attempt=attempt,
-        source=source,
-        destination=destination,
-        guest=guest,
-        uuid=uuid,
-        here=_alive(copies(source.domains, guest, uuid)),
-        there=_alive(copies(destination.domains, guest, uuid)),
-        never_ran=never_ran,
-    )
+    here = _alive(copies(source.domains, guest, uuid))
+    there = _alive(copies(destination.domains, guest, uuid))
+    return Case(order, attempt, source, destination, guest, uuid, here, there, never_ran)
 
 
 def _alive(found: Sequence[Copy]) -> tuple[Copy, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,17 @@ import pytest
 import redis
 
 from scheduler.embedded import EmbeddedServer
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a test's agent logs to is that test's stderr: nobody writes there after it."""
+    level = logging.root.level
+    yield
+    own = [one for one in logging.root.handlers if type(one) is logging.StreamHandler]
+    for handler in own:
+        logging.root.removeHandler(handler)
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -31,11 +31,18 @@ class Helper:
     def ask(self, question: str, timeout_s: float) -> bytes:
         """Its answer to a line without an end. Raises Missing, TimedOut, Garbage."""
         end_s = time.monotonic() + timeout_s
+        asked_before = self._program is not None
         try:
             return self._answer(self._told(question), end_s)
+        except Garbage:
+            self.leave()
+            if not asked_before:
+                raise
         except CommandError:
             self.leave()
             raise
+        # It was about to end by itself when it was asked: another one can still tell.
+        return self.ask(question, end_s - time.monotonic())
 
     def leave(self) -> None:
         """End the program; the next question starts another."""

@@ -152,6 +152,8 @@ def test_a_second_sender_waits_until_the_first_is_gone(
     second = programs.start("run")
     say(redis_client, "stopped")
     until(lambda: len(hooks.got) == 1, "the first one tells it")
+    outbox = Outbox(redis_client, "test")
+    until(lambda: [one.delivered for one in outbox.status()] == [1], "the answer is written down")
     first.kill()
     until(lambda: leads(redis_client, second), "the second one leads")
     say(redis_client, "crashed")

@@ -195,7 +195,7 @@ def _crashed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None
 
 def _stayed(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None:
     _drop(draft, step)
-    failures = failed_again(draft, step, verdict.reason, limits)
+    failures = failed_again(draft, step, verdict.reason)
     draft.say("stayed", verdict.reason, step)
     again = verdict.retry in (Retry.SAME, Retry.LATER)
     if again and failures < limits.max_tries:

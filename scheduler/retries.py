@@ -12,7 +12,7 @@ from scheduler.limits import Limits
 from scheduler.rollout import Step, StepState
 
 
-def failed_again(draft: Draft, step: Step, reason: str, limits: Limits) -> int:
+def failed_again(draft: Draft, step: Step, reason: str) -> int:
     """Note an attempt that changed nothing; how many in a row that makes."""
     if not step.guest or step.kind is Kind.RETUNE:
         return step.tries

@@ -181,5 +181,5 @@ def test_a_machine_that_reboots_loses_every_process_and_is_forked_again(
         return machines.pids.get(host) not in (None, first)
 
     until(forked_again)
-    assert all(gone(pid) for pid in before)
+    until(lambda: all(gone(pid) for pid in before))
     until(lambda: len(lives(machines.places, host)) == 2)

@@ -52,16 +52,15 @@ def end_with(parent_pid: int, how: signal.Signals) -> None:
 
 def processes() -> Iterator[Process]:
     """Every process that can be seen; one that ends meanwhile is left out."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                raw = Path(entry.path, "stat").read_text(errors="replace")
-            except OSError:
-                continue
-            # The name stands in brackets and may itself hold blanks and brackets.
-            name, _, rest = raw.partition("(")[2].rpartition(")")
-            state, parent = rest.split()[:2]
-            yield Process(int(entry.name), int(parent), name, state in "ZX")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            raw = Path("/proc", pid, "stat").read_text(errors="replace")
+        except OSError:
+            continue
+        # The name stands in brackets and may itself hold blanks and brackets.
+        name, _, rest = raw.partition("(")[2].rpartition(")")
+        state, parent = rest.split()[:2]
+        yield Process(int(pid), int(parent), name, state in "ZX")
 
 
 def descendants(pid: int) -> list[Process]:

@@ -30,6 +30,15 @@ def questions(gate: Gate) -> Questions:
     return tuple((host, paths) for host in unanswered)
 
 
+def questions_ahead(gate: Gate) -> Questions:
+    """The same for a move whose turn comes soon: every path, for whichever look comes next."""
+    if gate.answer is not Answer.GO or not gate.guest or not gate.source or not gate.destination:
+        return ()
+    paths = tuple(sorted({disk.target for disk in _checked(gate.guest)}))
+    hosts = [one.host for one in (gate.destination, gate.source) if one.disks is not None]
+    return tuple((host, paths) for host in hosts) if paths and len(hosts) == 2 else ()
+
+
 def judged(gate: Gate) -> Gate:
     """The gate of a move, closed where a disk of its guest is not what it should be."""
     if gate.answer is not Answer.GO or not gate.guest or not gate.source or not gate.destination:

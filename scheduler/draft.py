@@ -141,6 +141,10 @@ class Draft:
         self._disks += found
         self.look(host for host, _ in found)
 
+    def look_for_later(self, disks: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+        """Have these paths looked at with whichever look comes next; nothing waits for it yet."""
+        self._disks += disks
+
     def change(self) -> Change:
         """What came together."""
         return Change(

@@ -10,7 +10,7 @@ from datetime import timedelta
 from agents.wire import Kind, Order
 from scheduler import notice
 from scheduler.comeback import remember
-from scheduler.disk_gate import judged, questions
+from scheduler.disk_gate import judged, questions, questions_ahead
 from scheduler.draft import Draft
 from scheduler.gate import Answer, Blame, Gate, Sight, check, moved_away
 from scheduler.limits import Limits
@@ -19,6 +19,9 @@ from scheduler.move_limits import alarm_s
 from scheduler.retries import rests
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
 from scheduler.withheld import withheld
+
+AHEAD = 2
+"""Moves of one source whose disks are looked at before their turn comes."""
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Load:
     away_by_group: Counter[str | None] = field(default_factory=Counter)
     touched: set[str] = field(default_factory=set)
     starting: set[str] = field(default_factory=set)  # hosts whose own guests come back first
+    next_up: Counter[str] = field(default_factory=Counter)  # moves that wait for a turn, by source
 
     def add(self, step: Step, group: str | None) -> None:
         """Count a step that is under way, or just ordered."""
@@ -65,8 +69,12 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
     for step in startable:
         if not _may_be_considered(draft, step):
             continue
-        if withheld(draft, step) or _over_limit(draft, step, load):
+        if withheld(draft, step):
             _not_held(draft, step)
+            continue
+        if _over_limit(draft, step, load):
+            _not_held(draft, step)
+            _look_ahead(draft, step, load, sight)
             continue
         if step.kind is Kind.START and not draft.guest(step.guest or "", step.host).down:
             moot(draft, step, f"{step.guest} was not shut down by this rollout")
@@ -82,6 +90,18 @@ def _ask_gates(draft: Draft, step: Step, load: Load, sight: Sight, limits: Limit
     draft.look_for(asked)
     if gate.answer is not Answer.GO or (_seen_afresh(draft, step, sight, limits) and not asked):
         _answered(draft, step, judged(gate), load, sight, limits)
+
+
+def _look_ahead(draft: Draft, step: Step, load: Load, sight: Sight) -> None:
+    """Have the disks of the moves that come next looked at by the looks that their turn awaits.
+
+    The look that settles one move is fresh enough to begin the next one on; without the answers
+    for its disks in it, every move would wait for a look of its own.
+    """
+    if step.kind is not Kind.MOVE or load.next_up[step.host] >= AHEAD:
+        return
+    load.next_up[step.host] += 1
+    draft.look_for_later(questions_ahead(check(step, sight, load.room_mib)))
 
 
 def _seen_afresh(draft: Draft, step: Step, sight: Sight, limits: Limits) -> bool:

@@ -66,7 +66,10 @@ def _guest(book: Book, row: Mapping[str, Any], places: Mapping[str, str]) -> dic
 
 
 def with_spares(document: Mapping[str, Any], number: int) -> tuple[dict[str, Any], str]:
-    """The same with so many empty hosts more, where most hosts wait; and whom they are like."""
+    """The same with so many empty hosts more, where most hosts wait; and whom they are like.
+
+    Raises ValueError where no host waits for its reboot.
+    """
     waiting = [row for row in document["hosts"] if row["reboot"]]
     pools = sorted({row["pool"] for row in waiting})
     pool = max(pools, key=lambda name: sum(row["pool"] == name for row in waiting))

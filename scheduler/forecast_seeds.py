@@ -78,8 +78,8 @@ def more_seeds(
     ):  # what is under way does not fit what was seen before it
         return ()
     seeds = _search(ground, _more_seeds(fleet, ground.seeds), len(fleet.guests))
-    if seeds is not None and seeds.in_time:
-        return (seeds,)
+    if (seeds is not None and seeds.in_time) or not any(host.reboot for host in fleet.hosts):
+        return () if seeds is None else (seeds,)
     spares = _search(ground, _spares(left), len(fleet.guests))
     return tuple(one for one in (seeds, spares) if one is not None)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import redis
 from rq import Queue, Retry
@@ -19,21 +17,7 @@ from rq.serializers import JSONSerializer
 from agents.keys import JOB_FUNCTION, job_id, keys, queue_name
 from agents.wire import Attempt, Order, Report
 from tests.agents_dom0 import Dom0
-
-
-def until(true: Callable[[], bool], what: str = "it", seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"{what} did not come true within {seconds:g} s"
-        time.sleep(0.02)
-
-
-def children(pid: int) -> list[int]:
-    """Processes whose parent this is."""
-    try:
-        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-    except OSError:
-        return []
+from tests.waiting import children
 
 
 class Agent:
@@ -61,7 +45,7 @@ class Agent:
         """End the agent; its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def stop(self) -> None:
         """End it and its workers, whatever state they are in."""
@@ -75,8 +59,6 @@ class Agent:
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     """A process that has just ended by itself is as good as killed."""
-    import contextlib
-
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 

@@ -48,6 +48,12 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
+def long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease of who is made to act by hand must not run out under it."""
+    monkeypatch.setattr("scheduler.lease.LEASE_MS", 600_000)
+
+
+@pytest.fixture
 def repository() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parent.parent

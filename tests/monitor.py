@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,13 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 class Monitor(ThreadingHTTPServer):
     """Plays both servers: what it answers at each path, and what it was asked."""
 
-    daemon_threads = True
+    daemon_threads = False  # `end` waits for them
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
         self.answers: dict[str, tuple[int, Any]] = {}
         self.asked: list[tuple[str, dict[str, list[str]], str]] = []
         self.wait_s = 0.0
+        self._ending = threading.Event()
 
     @property
     def url(self) -> str:
@@ -31,9 +32,14 @@ class Monitor(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def end(self) -> None:
-        """Answer nobody any more."""
+        """Answer nobody any more; whoever still waits for an answer is let go."""
+        self._ending.set()
         self.shutdown()
         self.server_close()
+
+    def rest(self) -> None:
+        """As long as an answer is to take."""
+        self._ending.wait(self.wait_s)
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -43,13 +49,14 @@ class Answering(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         token = self.headers.get("Authorization", "")
         self.server.asked.append((parts.path, parse_qs(parts.query), token))
-        time.sleep(self.server.wait_s)
+        self.server.rest()
         status, said = self.server.answers.get(parts.path, (404, "not found"))
         body = said if isinstance(said, bytes) else json.dumps(said).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):  # who asked has hung up
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""

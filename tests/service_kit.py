@@ -110,17 +110,21 @@ def served(
     client: redis.Redis,
     played: RedisFleet,
     max_age_s: float = 0.0,
+    look_wait_s: float = 5.0,
     log: list[str] | None = None,
     **more: Any,
 ) -> Iterator[Served]:
-    """The service on a free port, until the end of the block; a healthy one logs nothing."""
+    """The service on a free port, until the end of the block; a healthy one logs nothing.
+
+    `look_wait_s`: long where hosts will answer, short where they will not.
+    """
     healthy, log = log is None, [] if log is None else log
     service = make_service(
         played.store,
         played.clock,
         os.urandom,
         log.append,
-        look_wait_s=5.0,
+        look_wait_s=look_wait_s,
         max_age_s=max_age_s,
         **more,
     )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scheduler.demo import family
 from scheduler.standin import faults, lifecycle
 from scheduler.standin.fault_table import clear, inject
 from scheduler.standin.ledger import audit, running
 from scheduler.standin.store import World, look
 from scheduler.standin.world import GuestSpec, HostSpec, create_world
 from scheduler.standin.xl_list import letters
+from tests.waiting import children, until
 
 RECORDED = Path(__file__).parent / "xl_output" / "xen-4.17"
 ALIVE = "ssh -o LogLevel=ERROR -o ServerAliveInterval=3 -o ServerAliveCountMax=3"
@@ -74,7 +76,7 @@ class Lab:
             found.extend([] if pid is None else [pid])
             return pid is not None
 
-        wait_until(there, f"{guest} at {point}")
+        until(there, f"{guest} at {point}")
         return found[-1]
 
     def domains(self, host: str) -> dict[str, str]:
@@ -86,11 +88,11 @@ class Lab:
         }
 
     def settled(self, host: str, wanted: dict[str, str]) -> dict[str, str]:
-        """The host's domains once they are as wanted, or as they are after ten seconds."""
-        until = time.monotonic() + 10
-        while self.domains(host) != wanted and time.monotonic() < until:
+        """The host's domains once they are as wanted, or as they are after a minute."""
+        end_s = time.monotonic() + 60
+        while (found := self.domains(host)) != wanted and time.monotonic() < end_s:
             time.sleep(0.02)
-        return self.domains(host)
+        return found
 
     def uuid(self, host: str, guest: str) -> str:
         domain = lifecycle.by_name(look(self.world, host), guest)
@@ -105,16 +107,8 @@ class Lab:
 
 
 def ended(process: subprocess.Popen[bytes]) -> Done:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + 30
-    while not true():
-        if time.monotonic() > until:
-            raise AssertionError(f"waited in vain for {what}")
-        time.sleep(0.005)
 
 
 def two_hosts(path: Path, *guests: GuestSpec, speed: float = 100.0, memory_mib: int = 4096) -> Lab:
@@ -133,23 +127,17 @@ def unnumbered(text: str) -> list[str]:
     return text.splitlines()
 
 
-def children(pid: int) -> list[int]:
-    """The direct children of a process."""
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(word) for word in found.read_text().split()] if found.exists() else []
-
-
 def processes_of(world: str) -> list[str]:
     """Command lines of every living process that belongs to a world."""
-    lines = [" ".join(words_of(int(p.name))) for p in Path("/proc").iterdir() if p.name.isdigit()]
+    lines = (" ".join(process.command()) for process in family.processes())
     return [line for line in lines if world in line]
 
 
 def words_of(pid: int) -> Sequence[str]:
     """The command line of a process; empty where it is gone."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except (FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
         return []
 
 

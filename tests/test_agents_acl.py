@@ -18,7 +18,8 @@ from agents.steps import CLAIM
 from scheduler.embedded import EmbeddedServer
 from tests.agents_dom0 import Dom0
 from tests.agents_kit import domain, order
-from tests.agents_process import Agent, Controller, children, kill, until
+from tests.agents_process import Agent, Controller, kill
+from tests.waiting import children, until
 
 HOST, PASSWORD = "rack-1.n1", "correct horse battery"
 SLUG = host_slug(HOST)

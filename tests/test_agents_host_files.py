@@ -12,7 +12,7 @@ from agents.host_files import FileError, GuestConfig, config_for
 from agents.settings import Storage
 from tests.agents_dom0 import BOOT_ID, Dom0
 from tests.agents_kit import OTHER_UUID, UUID, recorded
-from tests.agents_process import until
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -159,15 +159,16 @@ def test_a_guest_that_says_it_cannot_suspend_is_believed_and_one_that_is_silent_
     assert codes == {"db-3": [ObstacleCode.CANNOT_SUSPEND], "web": [], "mail": []}
 
 
+HANGS = "sleep 60"
 BROKEN = [
     ("xl", "echo garbage", "xl list -v"),
     ("xl", "exit 1", "exit code 1"),
     ("xl", "echo 'xen_version : 4.17'; echo nr_cpus", "xl list -v"),
-    ("xl", "sleep 60", "no answer within 0.3 s"),
+    ("xl", HANGS, "no answer within 0.3 s"),
     ("xl", r"printf '\377\376'", "not UTF-8"),
     ("xl", "kill -9 $$", "exit code -9"),
     ("xen-livepatch", "echo garbage", "xen-livepatch list"),
-    ("xen-livepatch", "sleep 60", "no answer within 0.3 s"),
+    ("xen-livepatch", HANGS, "no answer within 0.3 s"),
 ]
 
 
@@ -176,7 +177,8 @@ def test_a_program_that_breaks_is_trouble_in_the_report_and_never_an_exception(
     dom0: Dom0, program: str, body: str, text: str
 ) -> None:
     dom0.program(program, body)
-    report = look(dom0.settings.model_copy(update={"xl_timeout_s": 0.3}))
+    limit = {"xl_timeout_s": 0.3} if body == HANGS else {}
+    report = look(dom0.settings.model_copy(update=limit))
     assert any(text in one for one in report.trouble), report.trouble
     assert report.host == "n1"
 

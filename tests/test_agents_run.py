@@ -18,7 +18,8 @@ from agents.wire import AttemptState
 from scheduler.embedded import EmbeddedServer
 from tests.agents_dom0 import BOOT_ID, Dom0
 from tests.agents_kit import domain, order
-from tests.agents_process import Agent, Controller, kill, until
+from tests.agents_process import Agent, Controller, kill
+from tests.waiting import gone, until
 
 
 class Bench:
@@ -110,7 +111,7 @@ def test_idle_workers_end_with_their_agent(bench: Bench) -> None:
     until(lambda: len(bench.agent.workers()) == 1, "the worker")
     worker = bench.agent.workers()[0]
     assert bench.agent.kill(signal.SIGTERM) == 0
-    until(lambda: not Path(f"/proc/{worker}").exists(), "the worker's end")
+    until(lambda: gone(worker), "the worker's end")
 
 
 def test_idle_workers_end_although_their_server_is_gone(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_idle_workers_end_although_their_server_is_gone(tmp_path: Path) -> None:
     worker = bench.agent.workers()[0]
     server.stop()
     bench.agent.kill(signal.SIGTERM)
-    until(lambda: not Path(f"/proc/{worker}").exists(), "the worker's end")
+    until(lambda: gone(worker), "the worker's end")
 
 
 def test_a_worker_that_dies_is_replaced(bench: Bench) -> None:

@@ -28,8 +28,9 @@ from scheduler.standin import faults, ledger
 from scheduler.standin.fault_table import FAULTS, clear, inject
 from scheduler.standin.faults import HOST
 from scheduler.standin.world import GuestSpec, HostSpec, create_world
-from tests.agents_process import kill, until
+from tests.agents_process import kill
 from tests.standin_lab import part_of
+from tests.waiting import until
 
 ALIVE = "-o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=6"
 DISK = "/dev/san/db"

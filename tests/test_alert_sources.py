@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from scheduler.alert_watch import AlertWatch
 from scheduler.gates import AlertmanagerFilter, Alerts, Answer, PrometheusQuery
 from tests.monitor import Monitor, alert
 from tests.sim import START
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_nobody_there_and_nobody_who_answers_in_time_are_named(monitor: Monitor)
     closed = PrometheusQuery(name="p", url="http://127.0.0.1:1", query="up")
     with pytest.raises(NoAnswer, match=r"http://127.0.0.1:1 cannot be asked"):
         firing(closed, 5.0)
-    monitor.wait_s = 1.0
+    monitor.wait_s = 60.0
     with pytest.raises(NoAnswer, match="cannot be asked: timed out"):
         firing(PrometheusQuery(name="p", url=monitor.url, query="up"), 0.05)
 
@@ -162,9 +162,7 @@ def test_the_watch_asks_by_itself_and_tells_when_it_was_answered(monitor: Monito
     watch = AlertWatch(lambda: START)
     assert watch.answers(alerts) == {}, "nobody was asked yet"
     watch.want([alerts])
-    end_s = time.monotonic() + 30
-    while len(watch.answers(alerts)) < 2 and time.monotonic() < end_s:
-        time.sleep(0.02)
+    until(lambda: len(watch.answers(alerts)) == 2, "an answer of each")
     answers = watch.answers(alerts)
     watch.close()
     assert answers["good"].firing and answers["good"].at == START
@@ -173,9 +171,7 @@ def test_the_watch_asks_by_itself_and_tells_when_it_was_answered(monitor: Monito
 
 def answered(watch: AlertWatch, alerts: Alerts) -> Answer:
     """The newest answer of the only source, once there is one."""
-    end_s = time.monotonic() + 30
-    while not watch.answers(alerts) and time.monotonic() < end_s:
-        time.sleep(0.02)
+    until(lambda: watch.answers(alerts), "an answer")
     return watch.answers(alerts)[alerts.sources[0].name]
 
 
@@ -197,9 +193,7 @@ def test_an_answer_that_nobody_foresaw_is_no_answer_and_the_source_is_asked_agai
     watch.want([alerts])
     assert words in answered(watch, alerts).trouble
     monitor.answers["/api/v2/silences"] = (200, [])
-    end_s = time.monotonic() + 30
-    while answered(watch, alerts).trouble and time.monotonic() < end_s:
-        time.sleep(0.02)
+    until(lambda: not answered(watch, alerts).trouble, "an answer that can be read")
     watch.close()
     assert answered(watch, alerts).firing == ("HostDown",)
 

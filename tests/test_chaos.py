@@ -67,7 +67,7 @@ def test_after_a_pause_nothing_starts_until_somebody_resumes(tmp_path: Path) -> 
         acknowledged_t = time.time()
         claimed = claims(stage)
         assert code == 0, said
-        until(stage, lambda: head(stage).state is RolloutState.PAUSED, 30.0, "the pause")
+        until(stage, lambda: head(stage).state is RolloutState.PAUSED, 120.0, "the pause")
         until(stage, lambda: stage.moves_under_way() == 0, 120.0, "the end of what ran")
         rest(stage, 5.0)
         late = [line for line in started(scene) if line["t"] > acknowledged_t]

@@ -193,10 +193,11 @@ def test_each_way_to_be_refused_has_its_exit_code(running: Served) -> None:
 
 def test_a_service_that_is_away_or_is_another_program_is_named(tmp_path: Path) -> None:
     token = {"XENROLL_TOKEN": "xr_x"}
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    for server in (f"http://127.0.0.1:{port}", f"unix:{tmp_path}/web.sock"):
-        said(xenroll(NO_REDIS, "rollout", "list", "--server", server, **token), 6, server)
+    with socket.socket() as deaf:  # a port that nobody else gets, where nobody listens
+        deaf.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        for server in (closed, f"unix:{tmp_path}/web.sock"):
+            said(xenroll(NO_REDIS, "rollout", "list", "--server", server, **token), 6, server)
 
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -278,7 +279,7 @@ class Terminal:
         """Read the rest; the exit code."""
         while chunk := self._read():
             self.text += chunk
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
     def _read(self) -> str:
         try:

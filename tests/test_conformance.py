@@ -20,7 +20,8 @@ from scheduler.standin.store import look
 from scheduler.standin.world import HostSpec, create_world
 from tests.conformance import DESTINATION, SCENARIOS, SOURCE, Scenario, load, meaning, play
 from tests.livepatch_play import FITS, FOREIGN, load_livepatch, play_livepatch
-from tests.standin_lab import Lab, children, ended, words_of
+from tests.standin_lab import Lab, ended, processes_of, words_of
+from tests.waiting import children, until
 
 CAPS = "pv hvm hap gnttab-v1 gnttab-v2"
 METADATA = "LIVEPATCH_RULEZ"
@@ -71,6 +72,8 @@ class StandIn:
             self._strike(disturbance, process.pid, helper)
             self.lab.clear(guest)
         done = ended(process)
+        if disturbance:
+            until(lambda: not processes_of(self.lab.world.path), "the other end's last act")
         return done.code, done.out, done.err
 
     def _strike(self, disturbance: str, sender: int, helper: int) -> None:

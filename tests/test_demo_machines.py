@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from scheduler.demo.power import Power
 from scheduler.inventory import load_inventory
 from scheduler.standin.boot import start_reboot
 from scheduler.standin.store import read_state
+from tests.waiting import gone, until
 
 PACE = Pace(speed=1000.0, report_interval_s=1.0, workers=1)
 
@@ -38,18 +38,6 @@ def places(tmp_path: Path, fleet: Fleet) -> Places:
     made = Places(tmp_path / "state")
     lay_out(made, fleet, b"{}", PACE, frozenset())
     return made
-
-
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if true():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not come true within 20 seconds")
-
-
-def gone(pid: int) -> bool:
-    return all(process.pid != pid or process.zombie for process in family.processes())
 
 
 TREE = """
@@ -79,7 +67,7 @@ def test_a_cut_of_the_power_ends_a_process_and_all_below_it_in_any_session(
     until(lambda: len(family.descendants(tree.pid)) >= 4)
     below = family.descendants(tree.pid)
     family.cut_power(tree.pid)
-    assert tree.wait(10) == -signal.SIGKILL
+    assert tree.wait(120) == -signal.SIGKILL
     until(lambda: all(gone(process.pid) for process in below))
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import redis
 
 from scheduler import embedded
 from scheduler.embedded import EmbeddedServer, ServerError, server_program, server_url
+from tests.waiting import gone, until
 
 
 def program(directory: Path, name: str, says: str) -> Path:
@@ -22,17 +22,6 @@ def program(directory: Path, name: str, says: str) -> Path:
     path.write_text(f"#!/bin/sh\necho '{says}'\n")
     path.chmod(0o755)
     return path
-
-
-def ended(pid: int) -> bool:
-    """Whether the process is gone within ten seconds."""
-    for _ in range(200):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_server_on_the_path_that_is_new_enough_goes_first(tmp_path: Path) -> None:
@@ -157,9 +146,9 @@ def test_the_server_ends_with_its_parent_however_that_ends(
     with redis.Redis.from_url(url) as client:
         pid = int(client.info("server")["process_id"])
     parent.send_signal(how)
-    assert parent.wait(30) == (-9 if how == signal.SIGKILL else 0)
+    assert parent.wait(120) == (-9 if how == signal.SIGKILL else 0)
     parent.communicate()
-    assert ended(pid)
+    until(lambda: gone(pid), "the server's end")
 
 
 def test_the_module_says_how_it_is_used() -> None:

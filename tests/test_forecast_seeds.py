@@ -24,10 +24,10 @@ from scheduler.gates import GatePolicy
 from scheduler.service.seed_advice import KEEP_S, SeedAdvice
 from scheduler.show_forecast import render
 from scheduler.store import Store
-from tests.agents_process import until
 from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
 from tests.sim import NEW, Sim
+from tests.waiting import until
 
 
 def full_fleet(**sim: object) -> Sim:
@@ -165,6 +165,16 @@ def test_guests_that_crashed_or_cannot_be_moved_and_hosts_left_out_are_taken_as_
     fleet_from(json.dumps(left).encode())
 
 
+def test_where_no_host_waits_for_a_reboot_any_more_no_spare_host_is_spoken_of() -> None:
+    played = full_fleet()
+    said = late(played, 0.7)
+    document = json.loads(played.announced.fleet or b"{}")
+    for row in document["hosts"]:
+        row["reboot"] = False  # only moves are left, as after a reboot of the last host
+    works, limits = works_of(played.book, played.now), ceilings(played.book.rollout)
+    assert more_seeds(played.book, json.dumps(document).encode(), works, limits, said) == ()
+
+
 def test_a_table_shows_it_among_the_other_remedies() -> None:
     played = full_fleet()
     said = late(played, 0.7)
@@ -194,7 +204,7 @@ def test_a_search_is_made_once_in_a_while_and_again_for_another_plan(
     rollout_id = on_server.begin().id
     said = late(played, 0.7)
     played.book.rollout = played.book.rollout.model_copy(update={"id": rollout_id})
-    advice = SeedAdvice(store, lambda: now_s[0], waits=True)
+    advice = SeedAdvice(store, lambda: now_s[0], print, waits=True)
     assert advice.added(said, played.book).remedies[-1].change.startswith("2 more seeds")
     now_s[0] = KEEP_S - 1
     assert advice.added(said, played.book).remedies[-1].in_time
@@ -214,7 +224,31 @@ def test_a_service_does_not_wait_for_the_search_and_has_it_soon(redis_client: re
     rollout_id = RedisFleet(redis_client, played.fleet).begin().id
     said = late(played, 0.7)
     played.book.rollout = played.book.rollout.model_copy(update={"id": rollout_id})
-    advice = SeedAdvice(Store(redis_client, "test"), lambda: 0.0, waits=False)
+    advice = SeedAdvice(Store(redis_client, "test"), lambda: 0.0, print, waits=False)
     advice.added(said, played.book)
     until(lambda: bool(advice.added(said, played.book).remedies))
     assert advice.added(said, played.book).remedies[-1].in_time
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_search_that_fails_is_logged_once_and_the_forecast_stands_without_it(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    played, now_s, log = full_fleet(), [0.0], list[str]()
+    rollout_id = RedisFleet(redis_client, played.fleet).begin().id
+    said = late(played, 0.7)
+    played.book.rollout = played.book.rollout.model_copy(update={"id": rollout_id})
+    monkeypatch.setattr("scheduler.service.seed_advice.more_seeds", _fails)
+    advice = SeedAdvice(Store(redis_client, "test"), lambda: now_s[0], log.append, waits=waits)
+    assert advice.added(said, played.book) == said
+    until(lambda: log, "a word about it")
+    until(lambda: not advice._searching.locked(), "the end of the search")
+    assert advice.added(said, played.book) == said
+    assert log == ["more seeds could not be searched for: ValueError: no such plan"]
+    now_s[0] = KEEP_S
+    advice.added(said, played.book)
+    until(lambda: len(log) == 2, "the next search")
+
+
+def _fails(*given: object) -> tuple[Remedy, ...]:
+    raise ValueError("no such plan")

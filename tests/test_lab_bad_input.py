@@ -61,10 +61,11 @@ def test_who_is_not_root_is_told_why_that_is_needed(
 
 
 def test_a_port_that_somebody_has_is_named(layout: Layout) -> None:
-    host = layout.host("lab-2")
     with socket.socket() as somebody:
-        somebody.bind(("127.0.0.1", host.ssh_port))
+        somebody.bind(("127.0.0.1", 0))
         somebody.listen()
+        base = layout.base_port - layout.host("lab-2").ssh_port + somebody.getsockname()[1]
+        host = Layout(layout.root, base).host("lab-2")
         with pytest.raises(LabError, match=rf"TCP port {host.ssh_port} .*XENROLL_LAB_PORT"):
             preflight.check_ports(layout, [host], with_hub=False)
 

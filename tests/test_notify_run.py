@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,10 @@ from scheduler.rollout import Happening
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import begun, small_fleet
 from tests.sim import START
+from tests.waiting import until
 from tests.webhook_receiver import Receiver, receiver
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 class Programs:
@@ -76,13 +77,6 @@ def programs(
     yield made
     hooks.let_go.set()
     made.end()
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    end_s = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < end_s, f"it never came true: {what}"
-        time.sleep(0.02)
 
 
 def say(client: redis.Redis, kind: str) -> None:

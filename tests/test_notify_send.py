@@ -28,10 +28,7 @@ from tests.webhook_receiver import Receiver, receiver
 SECRET = b"a secret of more than 16 bytes"
 
 
-@pytest.fixture(autouse=True)
-def nobody_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lease of a sender that is made to act by hand must not run out under it."""
-    monkeypatch.setattr("scheduler.lease.LEASE_MS", 600_000)
+pytestmark = pytest.mark.usefixtures("long_lease")
 
 
 @pytest.fixture

@@ -397,7 +397,7 @@ def test_a_rollout_is_started_by_the_security_role(redis_client: redis.Redis) ->
 
     agents = threading.Thread(target=hosts)
     body = {"advisory": "XSA-7", "fixed_builds": [NEW], **REASON}
-    with served(redis_client, played) as running:
+    with served(redis_client, played, look_wait_s=60.0) as running:
         agents.start()
         try:
             dry = running.post("/rollouts", body | {"dry_run": True}, role=Role.SECURITY)
@@ -422,7 +422,7 @@ def test_a_host_that_does_not_look_is_named_and_nothing_is_started(
 ) -> None:
     played = RedisFleet(redis_client, fleet([host("h0"), host("h1")], [guest("g", "h0")]))
     body = {"advisory": "XSA-7", "fixed_builds": [NEW], **REASON}
-    with served(redis_client, played) as running:
+    with served(redis_client, played, look_wait_s=1.0) as running:
         refused(running.post("/rollouts", body, role=Role.SECURITY), 409, "no_inventory")
         played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
         said = running.post("/rollouts", body, role=Role.SECURITY)
@@ -441,10 +441,10 @@ def test_a_server_that_is_away_is_503_and_health_still_answers(tmp_path: Path) -
     log: list[str] = []
     with redis.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0)) as client:
         with served(client, RedisFleet(client, small_fleet()), log=log) as running:
-            assert httpx.get(f"{running.url}/healthz").text == "ok\n"
-            assert httpx.get(f"{running.url}/readyz").text == "ok\n"
+            assert httpx.get(f"{running.url}/healthz", timeout=30).text == "ok\n"
+            assert httpx.get(f"{running.url}/readyz", timeout=30).text == "ok\n"
             server.stop()
-            assert httpx.get(f"{running.url}/healthz").text == "ok\n"
-            assert httpx.get(f"{running.url}/readyz").status_code == 503
+            assert httpx.get(f"{running.url}/healthz", timeout=30).text == "ok\n"
+            assert httpx.get(f"{running.url}/readyz", timeout=30).status_code == 503
             refused(running.get("/hosts"), 503, "store_away")
         assert all("waits for the server" in line for line in log)

@@ -58,7 +58,7 @@ def played(redis_client: redis.Redis) -> RedisFleet:
 @contextmanager
 def started(played: RedisFleet, two_people: bool, **more: object) -> Iterator[Served]:
     """A service, and a rollout that t-security asked for."""
-    with served(played.client, played, two_people=two_people) as running:
+    with served(played.client, played, look_wait_s=60.0, two_people=two_people) as running:
         with looking(played):
             answer = running.post("/rollouts", START | more, role=Role.SECURITY)
         assert answer.status_code == 202, answer.text
@@ -172,7 +172,10 @@ def test_the_commands_say_who_has_to_do_what(played: RedisFleet, redis_url: str)
 
 
 def test_a_page_cannot_be_used_to_get_round_the_role(played: RedisFleet) -> None:
-    with started(played, two_people=True) as running, httpx.Client(base_url=running.url) as client:
+    with (
+        started(played, two_people=True) as running,
+        httpx.Client(base_url=running.url, timeout=30) as client,
+    ):
         client.post("/login", data={"token": running.tokens[Role.ON_CALL]})
         page = client.get("/rollouts/xsa-7", headers={"Accept": "text/html"})
         assert page.status_code == 200 and "awaiting" in page.text

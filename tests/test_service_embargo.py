@@ -153,7 +153,7 @@ def test_who_may_know_reads_it(running: Served) -> None:
 
 
 def test_nobody_who_is_not_logged_in_learns_it(running: Served) -> None:
-    with httpx.Client(base_url=running.url) as client:
+    with httpx.Client(base_url=running.url, timeout=30) as client:
         for path in [*addresses(), "/nothing"]:
             answer = client.get(path)
             assert not REAL.search(f"{answer.headers} {answer.text}"), path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from scheduler.store import Store
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, begun, served, small_fleet
 from tests.sim import START
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -141,6 +143,37 @@ def test_a_new_rollout_is_followed_from_its_first_event(running: Served) -> None
         assert next(arrives)["id"] == mine
 
 
+def test_the_first_rollout_of_all_is_followed_from_its_first_event(
+    redis_client: redis.Redis,
+) -> None:
+    with (
+        served(redis_client, RedisFleet(redis_client, small_fleet())) as running,
+        following(running) as arrives,
+    ):
+        mine = say(redis_client, "xsa-1", "it begins")
+        assert next(arrives)["id"] == mine
+
+
+def test_what_happens_before_the_reader_has_begun_to_read_is_told(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_read, follow = threading.Event(), Feed._follow
+
+    def late(feed: Feed, *places: Any) -> None:
+        assert may_read.wait(60)
+        follow(feed, *places)
+
+    monkeypatch.setattr(Feed, "_follow", late)
+    say(redis_client, "xsa-1", "history")
+    with (
+        served(redis_client, RedisFleet(redis_client, small_fleet())) as running,
+        following(running) as arrives,
+    ):
+        mine = say(redis_client, "xsa-1", "news")
+        may_read.set()
+        assert next(arrives)["id"] == mine
+
+
 def test_an_id_that_is_none_is_refused(running: Served) -> None:
     for wrong in ("x", "1-1", "1-1.", "-1-1.x", "1" * 200, "9" * 25 + "-0.x"):
         answer = running.get("/events", since=wrong)
@@ -198,8 +231,12 @@ def test_fifty_listeners_share_one_reader(running: Served) -> None:
                 assert next(stream) == ": follows"
             mine = say(client, "xsa-1", "for all")
             assert [next(events(stream))["id"] for stream in streams] == [mine] * 50
-            blocked: Any = client.client_list()
-            assert sum("xread" in one["cmd"] for one in blocked) == 1
+
+            def reading() -> int:
+                clients: Any = client.client_list()
+                return sum("xread" in one["cmd"] for one in clients)
+
+            until(lambda: reading() == 1, "one client that waits for news")
         finally:
             for answer in answers:
                 answer.close()

@@ -8,6 +8,7 @@ import pytest
 
 from scheduler.service.fragments import KEPT, Fragments
 from scheduler.service.fresh import TOO_OLD_S, Fresh
+from tests.waiting import until
 
 
 class Reading:
@@ -50,9 +51,21 @@ def test_an_older_one_is_given_at_once_while_a_new_one_is_made() -> None:
     reading.may_go_on.set()
     assert reading.made.acquire(timeout=30)
     reading.now_s += 0.5
-    while fresh.last == 1:  # the thread hands it over
-        threading.Event().wait(0.001)
+    until(lambda: fresh.last == 2, "the thread hands it over")
     assert fresh.get() == 2 and reading.count == 2
+
+
+def test_a_failure_in_the_background_waits_for_who_asks_when_the_value_is_too_old() -> None:
+    reading = Reading()
+    fresh = reading.fresh()
+    assert fresh.get() == 1 and reading.made.acquire(timeout=30)
+    reading.broken = True
+    reading.now_s += 2
+    assert fresh.get() == 1 and reading.made.acquire(timeout=30)
+    until(lambda: not fresh._lock.locked(), "the end of the thread's work")
+    reading.now_s += TOO_OLD_S
+    with pytest.raises(OSError, match="away"):
+        fresh.get()
 
 
 def test_one_that_is_too_old_is_never_given() -> None:

@@ -224,9 +224,8 @@ def test_errors_repeat_a_name_made_printable(running: Served) -> None:
 
 
 def test_metrics_parse_and_hold_no_name(running: Served) -> None:
-    text = httpx.get(
-        f"{running.url}/metrics", headers={"Authorization": f"Bearer {running.tokens[Role.VIEWER]}"}
-    ).text
+    headers = {"Authorization": f"Bearer {running.tokens[Role.VIEWER]}"}
+    text = httpx.get(f"{running.url}/metrics", headers=headers, timeout=60).text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     (twice,) = families["xenroll_vms_running_twice"].samples
     assert twice.value == 0

@@ -18,6 +18,8 @@ from tests.service_kit import Served, begun, served, small_fleet
 from tests.sim import START
 from tests.webhook_receiver import Receiver, receiver
 
+pytestmark = pytest.mark.usefixtures("long_lease")
+
 
 @pytest.fixture
 def hooks() -> Iterator[Receiver]:

@@ -68,7 +68,7 @@ def hidden(page: str) -> dict[str, str]:
 
 
 def test_nobody_sees_a_page_without_logging_in(running: Served) -> None:
-    with httpx.Client(base_url=running.url, headers={"Accept": "text/html"}) as client:
+    with httpx.Client(base_url=running.url, headers={"Accept": "text/html"}, timeout=30) as client:
         for path in ("/", "/rollouts", "/rollouts/xsa-1", "/hosts", "/hosts/h0", "/audit"):
             answer = client.get(path)
             assert answer.status_code == 303
@@ -80,7 +80,7 @@ def test_nobody_sees_a_page_without_logging_in(running: Served) -> None:
 
 
 def test_a_session_cookie_is_for_this_site_alone_and_not_for_scripts(running: Served) -> None:
-    with httpx.Client(base_url=running.url) as client:
+    with httpx.Client(base_url=running.url, timeout=30) as client:
         answer = client.post("/login", data={"token": running.tokens[Role.VIEWER]})
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie
@@ -95,7 +95,7 @@ def test_a_session_cookie_is_for_this_site_alone_and_not_for_scripts(running: Se
 
 
 def test_after_a_login_nobody_is_sent_to_another_site(running: Served) -> None:
-    with httpx.Client(base_url=running.url) as client:
+    with httpx.Client(base_url=running.url, timeout=30) as client:
         for wrong in ("//evil.example", "https://evil.example", "/\\evil.example", "/\r\nx: y"):
             form = {"token": running.tokens[Role.VIEWER], "next": wrong}
             assert client.post("/login", data=form).headers["location"] == "/"
@@ -332,5 +332,5 @@ def test_the_words_for_sizes_and_times() -> None:
 
 def test_the_folder_of_static_files_gives_nothing_else_away(running: Served) -> None:
     for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/", "/static/none.js"):
-        assert httpx.get(running.url + path).status_code in (404, 405)
+        assert httpx.get(running.url + path, timeout=30).status_code in (404, 405)
     assert Path(STATIC / "app.js").is_file()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.standin.boot import finish_reboot, power_off
+from scheduler.standin.boot import finish_reboot, kill_processes, power_off
 from scheduler.standin.store import look
 from scheduler.standin.world import GuestSpec, HostSpec, create_world, xen_build
-from tests.standin_lab import Lab, two_hosts, wait_until
+from tests.standin_lab import Lab, two_hosts
+from tests.waiting import until
 
 RUNS = "------"
 FIXED = "7f1c0a5be2d94836a1c5e0934bd27c68f30d9e12"
@@ -99,10 +100,21 @@ def test_a_power_cut_ends_the_migration_that_runs_there_and_loses_the_guest(lab:
     process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
     lab.pid_held("h1", "precopy")
     power_off(lab.world, "hostA")
-    assert process.wait(30) == -9
+    assert process.wait(120) == -9
     process.communicate()
     assert lab.settled("hostB", {}) == {}
     assert lab.audit() == ["guest h1 is lost: its last copy went on hostA (power)"]
+
+
+def test_a_process_that_ends_just_as_the_power_goes_is_no_trouble(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(lab.world.host_dir("hostA"), "run")
+    (run / "77.77.tmp").write_text("somebody is about to put this into its place")
+    monkeypatch.setattr("os.listdir", lambda _: ["77.77.tmp", "99999999"])  # the latter is gone
+    kill_processes(lab.world, "hostA")
+    monkeypatch.undo()
+    assert [file.name for file in run.iterdir()] == ["77.77.tmp"]
 
 
 def test_systemctl_says_whether_xendomains_is_enabled(lab: Lab) -> None:
@@ -208,10 +220,8 @@ def test_ssh_closes_when_the_other_host_reboots(tmp_path: Path) -> None:
     lab = two_hosts(tmp_path)
     process = lab.start("hostA", "ssh", "hostB", "sleep 600")
     run = Path(lab.world.host_dir("hostB"), "run")
-    wait_until(lambda: any(run.iterdir()), "the session")
+    until(lambda: any(run.iterdir()), "the session")
     assert lab.run("hostB", "reboot").code == 0
-    from scheduler.standin.boot import kill_processes
-
     kill_processes(lab.world, "hostB")
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (255, b"Connection to hostB closed by remote host.\r\n")

@@ -9,7 +9,8 @@ import pytest
 
 from scheduler.standin.fault_table import FAULTS
 from scheduler.standin.world import GuestSpec
-from tests.standin_lab import ALIVE, Lab, ended, two_hosts, wait_until
+from tests.standin_lab import ALIVE, Lab, ended, two_hosts
+from tests.waiting import until
 
 RUNS, PAUSED, STOPPED, DYING = "------", "--p---", "---ss-", "---ssd"
 HERE = {"h1": RUNS}
@@ -177,7 +178,7 @@ def test_a_cut_link_stops_the_copy_and_loses_nothing_when_it_heals(lab: Lab) -> 
     lab.inject("hostB", "net-cut")
     lab.clear("h1")
     after = lab.world.now() + 100
-    wait_until(lambda: lab.world.now() > after, "100 seconds of silence")
+    until(lambda: lab.world.now() > after, "100 seconds of silence")
     assert process.poll() is None
     assert lab.domains("hostA") == HERE
     lab.clear("hostB")

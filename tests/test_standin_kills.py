@@ -15,14 +15,12 @@ from scheduler.standin.store import look
 from scheduler.standin.world import GuestSpec
 from tests.standin_lab import (
     Lab,
-    children,
     ended,
     part_of,
     processes_of,
     two_hosts,
-    wait_until,
-    words_of,
 )
+from tests.waiting import children, until
 
 RUNS, PAUSED, STOPPED = "------", "--p---", "---ss-"
 HERE = {"h1": RUNS}
@@ -82,7 +80,7 @@ def test_a_killed_process_leaves_the_states_that_xen_leaves(
     assert lab.settled("hostA", source) == source
     assert lab.settled("hostB", destination) == destination
     assert [line for line in lab.audit() if "twice" in line] == []
-    wait_until(lambda: not processes_of(str(lab.world)), "every process of the migration to end")
+    until(lambda: not processes_of(lab.world.path), "the end of the whole migration")
 
 
 def parts_of(process: subprocess.Popen[bytes]) -> list[int]:
@@ -128,16 +126,12 @@ def test_kills_at_random_moments_lose_no_guest_and_run_none_twice(lab: Lab, seed
         except ProcessLookupError:
             print(f"{victim} had ended")
     ended(process)
-    wait_until(lambda: not any(map(alive, victims)), "the end of all that was started")
+    until(lambda: not processes_of(lab.world.path), "the end of all that was started")
     # Whatever was killed when: the states can be read and add up.
     assert sum(map(len, lab.running().values())) <= 1
     put_right(lab)
     assert list(map(len, lab.running().values())) == [1]
     assert lab.audit() == []
-
-
-def alive(pid: int) -> bool:
-    return bool(words_of(pid))
 
 
 def test_many_migrations_at_once_both_ways_come_all_through(tmp_path: Path) -> None:
@@ -157,7 +151,7 @@ def test_two_migrations_of_one_guest_at_once_stand_in_the_audit(lab: Lab) -> Non
     first = lab.start("hostA", "xl", "migrate", "h1", "hostB")
     lab.pid_held("h1", "precopy")
     second = lab.start("hostA", "xl", "migrate", "h1", "hostB")
-    wait_until(lambda: any("two migrations of h1" in line for line in lab.audit()), "the audit")
+    until(lambda: any("two migrations of h1" in line for line in lab.audit()), "the audit")
     assert ended(second).code == 1
     lab.clear("h1")
     assert ended(first).code == 0

@@ -11,7 +11,8 @@ from scheduler.standin.boot import power_off
 from scheduler.standin.ledger import events
 from scheduler.standin.store import look
 from scheduler.standin.world import GuestSpec, HostSpec, create_world
-from tests.standin_lab import Lab, ended, same_as_recorded, two_hosts, wait_until
+from tests.standin_lab import Lab, ended, same_as_recorded, two_hosts
+from tests.waiting import until
 
 RUNS = "------"
 SUSPENDED = "---ss-"
@@ -85,7 +86,7 @@ def test_during_the_copy_the_destination_holds_a_paused_incoming_that_grows(lab:
     lab.inject("h1", "hold-precopy")
     process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
     lab.pid_held("h1", "precopy")
-    wait_until(lambda: look(lab.world, "hostB")["domains"][1]["mem_kib"] > 0, "memory")
+    until(lambda: look(lab.world, "hostB")["domains"][1]["mem_kib"] > 0, "memory")
     incoming = look(lab.world, "hostB")["domains"][1]
     assert incoming["name"] == "h1--incoming"
     assert 0 < incoming["mem_kib"] < 96 * 1024

@@ -16,15 +16,14 @@ from tests.standin_lab import (
     ALIVE,
     Lab,
     by_end,
-    children,
     ended,
     recorded,
     same_as_recorded,
     two_hosts,
     unnumbered,
-    wait_until,
     words_of,
 )
+from tests.waiting import children, until
 
 RUNS = "------"
 
@@ -148,9 +147,9 @@ def test_a_destination_that_dies_ends_the_migration_if_ssh_looks_after_it(lab: L
 def test_a_destination_that_dies_hangs_a_plain_ssh_for_ever(lab: Lab) -> None:
     lab.inject("h1", "dest-dies-precopy")
     process = lab.start("hostA", "xl", "migrate", "h1", "hostB")
-    wait_until(lambda: look(lab.world, "hostB")["power"] == "off", "the end of hostB")
+    until(lambda: look(lab.world, "hostB")["power"] == "off", "the end of hostB")
     hours = lab.world.now() + 300
-    wait_until(lambda: lab.world.now() > hours, "five minutes")
+    until(lambda: lab.world.now() > hours, "five minutes")
     assert process.poll() is None
     assert lab.domains("hostA") == {"h1": RUNS}
     os.kill(transport_of(process), signal.SIGTERM)

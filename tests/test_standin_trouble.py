@@ -12,7 +12,8 @@ from scheduler.standin import lifecycle
 from scheduler.standin.store import Change, look
 from scheduler.standin.world import GuestSpec, HostSpec, create_world, xen_build
 from scheduler.standin.xl_list import letters
-from tests.standin_lab import Lab, children, ended, two_hosts, wait_until, words_of
+from tests.standin_lab import Lab, ended, two_hosts, words_of
+from tests.waiting import children, until
 
 HERE = {"h1": "------"}
 STOPPED = "---ss-"
@@ -59,9 +60,9 @@ def test_a_guest_that_dies_on_resume_does_as_its_on_crash_says(
     lab.inject("h1", "crashes-on-resume")
     done = lab.run("hostA", "xl", "migrate", "h1", "hostB")
     assert done.code == 0
-    wait_until(lambda: not look(lab.world, "hostB")["events"], "all that follows")
+    until(lambda: not look(lab.world, "hostB")["events"], "all that follows")
     later = lab.world.now() + 5
-    wait_until(lambda: lab.world.now() > later, "five seconds")
+    until(lambda: lab.world.now() > later, "five seconds")
     assert lab.domains("hostB") == after
     domids = [d["domid"] for d in look(lab.world, "hostB")["domains"][1:]]
     assert domids == {"preserve": [1], "destroy": [], "restart": [2]}[action]
@@ -86,8 +87,8 @@ def test_an_xl_that_hangs_goes_on_when_the_fault_is_cleared(lab: Lab) -> None:
     process = lab.start("hostA", "xl", "list")
     assert lab.run("hostA", "xl", "info", "host").out == "hostA\n"
     assert process.poll() is None
-    wait_until(lambda: bool(os.listdir(f"{lab.world.path}/faults/host/hostA")), "the mark")
-    wait_until(
+    until(lambda: bool(os.listdir(f"{lab.world.path}/faults/host/hostA")), "the mark")
+    until(
         lambda: any("hanging" in f for f in os.listdir(f"{lab.world.path}/faults/host/hostA")),
         "the hanging process",
     )

@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -60,7 +61,9 @@ class Machines:
         finally:
             for pid in self.pids.values():
                 cut_power(pid)
-            reap()
+            for pid in self.pids.values():
+                with suppress(ChildProcessError):  # reaped before
+                    os.waitpid(pid, 0)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         self._stopping = True

@@ -19,7 +19,7 @@ class Power:
         self.reboot_s = reboot_s
         hosts = self.world.hosts()
         self._files = {name: world_dir / "hosts" / name / "state.json" for name in hosts}
-        self._seen_ns: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
         self._states: dict[str, dict[str, Any]] = {}
         self._boots: dict[str, int] = {}
 
@@ -51,8 +51,10 @@ class Power:
 
     def _look(self, host: str) -> dict[str, Any]:
         path = self._files[host]
-        changed_ns = path.stat().st_mtime_ns
-        if changed_ns != self._seen_ns.get(host):
+        facts = path.stat()
+        # Two changes may have the same time; each one is a new file, though.
+        seen = facts.st_mtime_ns, facts.st_ino
+        if seen != self._seen.get(host):
             self._states[host] = json.loads(path.read_bytes())
-            self._seen_ns[host] = changed_ns
+            self._seen[host] = seen
         return self._states[host]

@@ -91,7 +91,7 @@ def make_service(
     return Service(
         store=store,
         clock=clock,
-        views=Views(store, clock, max_age_s),
+        views=Views(store, clock, log, max_age_s),
         tokens=Tokens(store.client, draw),
         audit=Audit(store.client),
         feed=Feed(store, log),

@@ -79,8 +79,14 @@ class Feed:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to follow."""
-        self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
+        """Begin to follow: what happens from now on is told, however late the thread comes."""
+        try:
+            places = self._ends()
+        except RedisError:
+            places = None  # the thread says so, and begins when the server is back
+        self._thread = threading.Thread(
+            target=self._follow, args=(places,), name="feed", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -165,22 +171,21 @@ class Feed:
     def _followed(self) -> list[str]:
         return self._store.ids()[-FOLLOWED:]
 
-    def _follow(self) -> None:
-        places: dict[str, str] = {}
+    def _ends(self) -> dict[str, str]:
+        """The place after everything that was there before us."""
+        return {name: self._streams.last(name) for name in self._followed()}
+
+    def _follow(self, places: dict[str, str] | None) -> None:
         while not self._ending.is_set():
             try:
-                self._places(places)
+                if places is None:
+                    places = self._ends()
+                for name in self._followed():
+                    places.setdefault(name, "0-0")  # a new rollout, from its first event
                 self._spread(self._read(places))
             except RedisError as error:
                 self._log(f"the live feed waits for the server: {error}")
                 self._ending.wait(AWAY_WAIT_S)
-
-    def _places(self, places: dict[str, str]) -> None:
-        """Begin new rollouts at their first event, and what was there before us at its last."""
-        first = not places
-        for name in self._followed():
-            if name not in places:
-                places[name] = self._streams.last(name) if first else "0-0"
 
     def _read(self, places: dict[str, str]) -> list[LiveEvent]:
         if not places:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -44,9 +45,10 @@ class Fresh(Generic[T]):
         return value
 
     def _in_background(self) -> None:
-        """Make it with the lock that the caller took; a failure shows when the value is too old."""
+        """Make it with the lock that the caller took."""
         try:
-            self._remake()
+            with suppress(Exception):  # who asks when the value is too old gets what it raises
+                self._remake()
         finally:
             self._lock.release()
 

@@ -24,9 +24,17 @@ COST_FACTOR = 30.0
 class SeedAdvice:
     """For one rollout. `waits`: who asks waits for the search, as nobody asks again."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float], *, waits: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        monotonic: Callable[[], float],
+        log: Callable[[str], None],
+        *,
+        waits: bool,
+    ) -> None:
         self._store = store
         self._monotonic = monotonic
+        self._log = log
         self._waits = waits
         self._searching = threading.Lock()
         self._found: tuple[Remedy, ...] = ()
@@ -61,10 +69,13 @@ class SeedAdvice:
             threading.Thread(target=work, name="seeds", daemon=True).start()
 
     def _search(self, search: Callable[[], tuple[Remedy, ...]], generation: int) -> None:
+        began_s = self._monotonic()
         try:
-            began_s = self._monotonic()
-            self._found, self._generation = search(), generation
-            ended_s = self._monotonic()
-            self._until_s = ended_s + max(KEEP_S, COST_FACTOR * (ended_s - began_s))
-        finally:
-            self._searching.release()
+            found = search()
+        except Exception as error:  # the forecast stands without it, and is not to search again
+            self._log(f"more seeds could not be searched for: {type(error).__name__}: {error}")
+            found = ()
+        ended_s = self._monotonic()
+        self._found, self._generation = found, generation
+        self._until_s = ended_s + max(KEEP_S, COST_FACTOR * (ended_s - began_s))
+        self._searching.release()

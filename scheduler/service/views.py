@@ -75,9 +75,12 @@ class FleetView:
 class Views:
     """Hands out views; safe to call from any thread."""
 
-    def __init__(self, store: Store, clock: Clock, max_age_s: float = 1.0) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, log: Callable[[str], None], max_age_s: float = 1.0
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._log = log
         self.max_age_s = max_age_s
         self._often_s = FORECAST_EVERY_S if max_age_s else 0.0
         self._lock = threading.Lock()
@@ -106,8 +109,8 @@ class Views:
 
     def _foreseer(self, rollout_id: str) -> Callable[[Forecast | None], Forecast]:
         at_start = guests_at_start(self._store.fleet_document(rollout_id, 1))
-
-        advice = SeedAdvice(self._store, self._clock.monotonic, waits=not self.max_age_s)
+        waits = not self.max_age_s
+        advice = SeedAdvice(self._store, self._clock.monotonic, self._log, waits=waits)
 
         def read(before: Forecast | None) -> Forecast:
             asked = Asked(remedies=True, at_start=at_start)

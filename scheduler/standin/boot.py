@@ -12,7 +12,7 @@ import uuid as uuids
 
 from scheduler.standin import faults, lifecycle
 from scheduler.standin.boot_faults import strike
-from scheduler.standin.dom0 import start_ticks
+from scheduler.standin.dom0 import forget_process, start_ticks
 from scheduler.standin.microjson import dumps, loads
 from scheduler.standin.root import write_root
 from scheduler.standin.store import Change, World, read_text, replace_file
@@ -40,18 +40,18 @@ def power_off(world: World, host: str) -> None:
 def kill_processes(world: World, host: str) -> None:
     """SIGKILL what the stand-in runs on this host (`xl migrate`, receivers, ssh)."""
     run_dir = f"{world.host_dir(host)}/run"
-    for file in os.listdir(run_dir):
-        pid = int(file.split(".")[0])
-        if (
-            file == str(pid)
-            and pid != os.getpid()
-            and start_ticks(pid) == read_text(f"{run_dir}/{file}")
-        ):
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                continue
-        os.unlink(f"{run_dir}/{file}")
+    for name in filter(str.isdigit, os.listdir(run_dir)):  # no file that is being written
+        _kill(int(name), f"{run_dir}/{name}")
+        forget_process(world, host, int(name))
+
+
+def _kill(pid: int, file: str) -> None:
+    """SIGKILL, unless it has ended by itself: another process may have its pid by now."""
+    try:
+        if pid != os.getpid() and start_ticks(pid) == read_text(file):
+            os.kill(pid, 9)
+    except (FileNotFoundError, ProcessLookupError):
+        return
 
 
 def start_reboot(world: World, host: str) -> None:

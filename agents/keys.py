@@ -77,7 +77,8 @@ CLAIM_LUA = """
 -- KEYS: control, orders, claims.  ARGV: attempt id, epoch, time.
 -- One atomic answer to "may this attempt start now?"; pause and abort act from this very moment.
 -- After an abort only what brings guests back may start: the abort raised the epoch, so such an
--- order was given knowing of it. The same holds for an abort of a wave or a host alone.
+-- order was given knowing of it. The same holds for an abort of a wave or a host alone. A pause
+-- of a wave or a host is older than the rollout's abort: it keeps no guest from coming back.
 local wanted = redis.call('HGET', KEYS[1], 'wanted')
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch or tonumber(ARGV[2]) ~= tonumber(epoch) then return 'stale' end
@@ -96,7 +97,7 @@ local aborted = false
 for _, part in ipairs(parts) do
   local wish = redis.call('HGET', KEYS[1], part)
   local said = wish and cjson.decode(wish)['wanted'] or 'run'
-  if said == 'pause' then return 'paused' end
+  if said == 'pause' and wanted ~= 'abort' then return 'paused' end
   aborted = aborted or said ~= 'run'
 end
 if aborted and not brings_back then return 'aborted' end

@@ -8,7 +8,7 @@ from agents.wire import Kind
 from scheduler.deviation import is_cut_off
 from scheduler.draft import Draft
 from scheduler.leaving import leaving
-from scheduler.rollout import UNDER_WAY, RolloutState, Step
+from scheduler.rollout import UNDER_WAY, HostState, RolloutState, Step
 
 
 def bring_back(draft: Draft) -> None:
@@ -36,11 +36,18 @@ def _without_reboot(draft: Draft) -> Collection[str]:
     state = draft.rollout.state
     if state in (RolloutState.REPLANNING, RolloutState.ABORTING):
         return draft.book.hosts
-    return leaving(draft) if state is RolloutState.RUNNING else ()
+    return {*leaving(draft), *_stopped(draft)} if state is RolloutState.RUNNING else ()
+
+
+def _stopped(draft: Draft) -> set[str]:
+    """Hosts that a hook holds before their reboot: nobody knows for how long."""
+    hosts = (draft.host(name) for name in draft.book.hosts)
+    return {host.name for host in hosts if host.stopped and host.state is HostState.DRAINING}
 
 
 def _comes_back_by_itself(draft: Draft, guest: str, host: str) -> bool:
     aborting = draft.rollout.state is RolloutState.ABORTING or draft.host(host).left_out
+    aborting = aborting or host in _stopped(draft)
     for name in draft.book.unfinished:
         step = draft.step(name)
         under_way = step.state in UNDER_WAY

@@ -84,7 +84,7 @@ def check(step: Step, sight: Sight, arriving: Arriving) -> Gate:
     if step.kind is Kind.REBOOT:
         return _reboot(step, source)
     if step.kind in (Kind.STOP, Kind.START):
-        return _restart(step, source)
+        return _restart(step, source, sight)
     if step.kind is Kind.LIVEPATCH:
         return _livepatch(step, source)
     return Gate(Answer.GO, source=source)
@@ -205,12 +205,12 @@ def moved_away(sight: Sight, step: Step) -> tuple[str, ...]:
     return tuple(sorted(n for n, hosts in places.items() if hosts and step.host not in hosts))
 
 
-def _restart(step: Step, report: Report) -> Gate:
+def _restart(step: Step, report: Report, sight: Sight) -> Gate:
     guest = find(report, step.guest or "")
     if step.kind is Kind.START:
         if guest is not None:
             return Gate(Answer.MOOT, f"{step.guest} runs on {report.host} already")
-        return Gate(Answer.GO, source=report)
+        return _started_elsewhere(step, sight) or Gate(Answer.GO, source=report)
     if guest is None:
         return Gate(Answer.MOOT, f"{step.guest} is not running on {report.host} any more")
     if guest.config_path is None:
@@ -218,6 +218,16 @@ def _restart(step: Step, report: Report) -> Gate:
             Answer.DIFFERS, f"{step.guest} could not be started again: it has no configuration file"
         )
     return Gate(Answer.GO, guest=guest, source=report)
+
+
+def _started_elsewhere(step: Step, sight: Sight) -> Gate | None:
+    """A guest that was shut down, and that somebody may have started: never a second time."""
+    for host in sight.where(step.guest or ""):
+        report = sight.report(host)
+        if isinstance(report, str):
+            return hold(f"{step.guest} was seen on {host} last: {report}")
+        return Gate(Answer.MOOT, f"{step.guest} runs on {host} already: somebody started it there")
+    return None
 
 
 def _livepatch(step: Step, report: Report) -> Gate:

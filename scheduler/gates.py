@@ -153,3 +153,4 @@ class HookRun(Frozen):
     ended_at: datetime | None = None
     exit_code: int | None = None  # None: it was ended for want of time, or could not be started
     tail: str = ""  # of what it printed
+    outdated: bool = False  # after a drain: a guest was there again, so it runs once more

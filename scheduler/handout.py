@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agents.wire import Kind, Order
@@ -13,8 +11,10 @@ from scheduler.comeback import remember
 from scheduler.disk_gate import judged, questions, questions_ahead
 from scheduler.draft import Draft
 from scheduler.gate import Answer, Blame, Gate, Sight, check, moved_away
+from scheduler.hooking import asks_first, empty_now, leaves_again
 from scheduler.limits import Limits
-from scheduler.livepatching import gave_up, not_yet, patched, patched_at_once
+from scheduler.livepatching import gave_up, not_yet, patched
+from scheduler.load import Load, load_of, waits_its_turn
 from scheduler.move_limits import alarm_s
 from scheduler.retries import rests
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
@@ -24,55 +24,17 @@ AHEAD = 2
 """Moves of one source whose disks are looked at before their turn comes."""
 
 
-@dataclass
-class Load:
-    """What is under way: moves by source and destination, room they take, hosts that are away."""
-
-    leaving: Counter[str] = field(default_factory=Counter)
-    arriving: Counter[str] = field(default_factory=Counter)
-    room_mib: dict[str, dict[str, int]] = field(default_factory=dict)  # destination -> guest
-    away: int = 0
-    patching: int = 0
-    away_by_group: Counter[str | None] = field(default_factory=Counter)
-    touched: set[str] = field(default_factory=set)
-    starting: set[str] = field(default_factory=set)  # hosts whose own guests come back first
-    next_up: Counter[str] = field(default_factory=Counter)  # moves that wait for a turn, by source
-
-    def add(self, step: Step, group: str | None) -> None:
-        """Count a step that is under way, or just ordered."""
-        self.touched.update(step.hosts)
-        if step.kind is Kind.MOVE and step.destination:
-            self.leaving[step.host] += 1
-            self.arriving[step.destination] += 1
-            self.room_mib.setdefault(step.destination, {})[step.guest or ""] = step.room_mib
-        elif step.kind is Kind.REBOOT:
-            self.away += 1
-            self.away_by_group[group] += 1
-        elif step.kind is Kind.LIVEPATCH:
-            self.patching += 1
-        elif step.kind is Kind.START:
-            self.starting.add(step.host)
-
-
-def load_of(draft: Draft) -> Load:
-    """What is under way now."""
-    load = Load()
-    for step in draft.book.running():
-        load.add(step, draft.host(step.host).group)
-    return load
-
-
 def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
     """Order every step that may start; say why where a gate holds one."""
-    load, startable = load_of(draft), draft.book.startable()
-    load.starting.update(step.host for step in startable if step.kind is Kind.START)
+    startable = draft.book.startable()
+    load = load_of(draft, startable)
     for step in startable:
         if not _may_be_considered(draft, step):
             continue
         if withheld(draft, step):
             _not_held(draft, step)
             continue
-        if _over_limit(draft, step, load):
+        if waits_its_turn(draft, step, load):
             _not_held(draft, step)
             _look_ahead(draft, step, load, sight)
             continue
@@ -88,8 +50,12 @@ def _ask_gates(draft: Draft, step: Step, load: Load, sight: Sight, limits: Limit
     gate = not_yet(draft, step) or check(step, sight, load.room_mib)
     asked = questions(gate)
     draft.look_for(asked)
-    if gate.answer is not Answer.GO or (_seen_afresh(draft, step, sight, limits) and not asked):
-        _answered(draft, step, judged(gate), load, sight, limits)
+    if gate.answer is Answer.GO and (not _seen_afresh(draft, step, sight, limits) or asked):
+        return
+    if gate.answer is Answer.GO and asks_first(draft, step):
+        empty_now(draft, step)
+        return
+    _answered(draft, step, judged(gate), load, sight, limits)
 
 
 def _look_ahead(draft: Draft, step: Step, load: Load, sight: Sight) -> None:
@@ -130,25 +96,6 @@ def _may_be_considered(draft: Draft, step: Step) -> bool:
     if state is RolloutState.REPLANNING:
         return down and step.kind in finishing
     return state is RolloutState.ABORTING and step.kind is Kind.START
-
-
-def _over_limit(draft: Draft, step: Step, load: Load) -> bool:
-    rollout = draft.rollout
-    if step.kind is Kind.MOVE:
-        return (
-            load.leaving[step.host] >= rollout.max_moves_out_per_host
-            or load.arriving[step.destination or ""] >= rollout.max_moves_in_per_host
-            or step.destination in load.starting
-        )
-    if step.kind is Kind.LIVEPATCH:
-        return load.patching >= patched_at_once(rollout)
-    if step.kind is not Kind.REBOOT:
-        return False
-    group = draft.host(step.host).group
-    in_group = rollout.max_hosts_away_per_group
-    return load.away >= rollout.max_hosts_away or (
-        group is not None and in_group is not None and load.away_by_group[group] >= in_group
-    )
 
 
 def _answered(
@@ -232,6 +179,7 @@ def _order(draft: Draft, step: Step, gate: Gate, sight: Sight, limits: Limits) -
             guest_class=gate.guest.guest_class,
         )
     _mark_host(draft, ordered)
+    leaves_again(draft, ordered)
     remember(draft, ordered, gate.source)
     draft.order(order_of(draft, ordered, sight, limits))
     return ordered

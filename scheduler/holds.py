@@ -11,7 +11,7 @@ from scheduler.comeback import LACKING
 from scheduler.frozen import Frozen
 from scheduler.in_flight import frozen_moves
 from scheduler.outcomes import describe
-from scheduler.rollout import Step
+from scheduler.rollout import RolloutState, Step
 from scheduler.wave_holds import LIVE
 from scheduler.waves import Hold
 
@@ -19,17 +19,17 @@ from scheduler.waves import Hold
 class HeldView(Frozen):
     """Something that is held, and by what; the same thing may be held by several at once."""
 
-    what: str  # `rollout`, `wave 3`, `host h1`
+    what: str  # `rollout`, `wave 3`, `host h1`, `guest db-1`
     reason: str
     since: datetime
     by: str
 
 
 def holds(book: Book) -> tuple[HeldView, ...]:
-    """All of it: the rollout's first, then waves by number, then hosts by name."""
+    """All of it: the rollout's first, then waves by number, hosts by name, guests by name."""
     return tuple(
         HeldView(what=what, reason=hold.reason, since=hold.since, by=hold.by)
-        for what, hold in (*_rollout(book), *_waves(book), *_hosts(book))
+        for what, hold in (*_rollout(book), *_waves(book), *_hosts(book), *_guests(book))
     )
 
 
@@ -78,3 +78,20 @@ def _not_whole(step: Step) -> Hold | None:
 def _frozen(step: Step, since: datetime) -> Hold:
     reason = f"until the other end is heard again, nobody can tell how this ends: {describe(step)}"
     return Hold(reason=reason, since=since, by="xenroll")
+
+
+def _guests(book: Book) -> Iterator[tuple[str, Hold]]:
+    """Guests that were shut down, and are not started before somebody says more."""
+    stands = book.rollout.state in (RolloutState.PAUSED, RolloutState.STOPPED)
+    whole = book.rollout.hold if stands else None
+    for name in sorted(book.guests):
+        guest = book.guests[name]
+        host = book.hosts.get(guest.host) if guest.down else None
+        if host is None:
+            continue
+        wave = book.waves.get(host.wave or 0)
+        held = [whole, wave.paused if wave else None, host.paused, host.stopped, host.aside]
+        why = next((one for one in held if one), None)
+        if why:
+            text = f"it stays shut down on {host.name}: {why.reason}"
+            yield f"guest {name}", Hold(reason=text, since=guest.down_since or why.since, by=why.by)

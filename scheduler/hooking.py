@@ -42,24 +42,29 @@ def passed(draft: Draft, host: HostRecord, stage: HookStage) -> bool:
     if draft.rollout.gates.hooks.of(stage) is None:
         return True
     run = run_of(host, stage)
-    return run is not None and run.state in (HookState.PASSED, HookState.NOTHING)
+    well = (HookState.PASSED, HookState.NOTHING)
+    return run is not None and run.state in well and not run.outdated
 
 
 def ask(draft: Draft, host: HostRecord, stage: HookStage) -> None:
     """Write down that a hook is to run, unless it is written down already."""
-    if run_of(host, stage) is None:
-        run = HookRun(stage=stage, wanted_at=draft.now)
-        draft.put_host(host.name, hooks=(*host.hooks, run))
+    before = run_of(host, stage)
+    if before is not None and (not before.outdated or before.state is HookState.WANTED):
+        return
+    run = HookRun(stage=stage, number=before.number + 1 if before else 1, wanted_at=draft.now)
+    others = (one for one in host.hooks if one is not before)
+    draft.put_host(host.name, hooks=(*others, run))
 
 
 def ask_early(draft: Draft) -> None:
     """Hooks that wait for no step: before anything, and when a host is back."""
-    hooks = draft.rollout.gates.hooks
-    if draft.rollout.state is not RolloutState.RUNNING:
+    hooks, state = draft.rollout.gates.hooks, draft.rollout.state
+    if state not in (RolloutState.RUNNING, RolloutState.REPLANNING):
         return
+    runs = state is RolloutState.RUNNING
     for name in draft.book.hosts if hooks.preflight or hooks.after_reboot else ():
         host = draft.host(name)
-        if hooks.preflight and host.wave is not None and host.state is HostState.WAITING:
+        if runs and hooks.preflight and host.wave is not None and host.state is HostState.WAITING:
             ask(draft, host, HookStage.PREFLIGHT)
         elif hooks.after_reboot and host.closed and host.state is HostState.FIXED:
             ask(draft, host, HookStage.AFTER_REBOOT)
@@ -72,17 +77,43 @@ def held_by_hook(draft: Draft, step: Step) -> bool:
     host = draft.host(step.host)
     if step.kind not in DRAINS or host.wave != step.wave or host.state is HostState.FIXED:
         return False
-    stages = [HookStage.PREFLIGHT, HookStage.BEFORE_DRAIN]
-    stages += [HookStage.AFTER_DRAIN] if step.kind is Kind.REBOOT else []
-    for stage in stages:
+    for stage in (HookStage.PREFLIGHT, HookStage.BEFORE_DRAIN):
         if not passed(draft, host, stage):
             ask(draft, host, stage)
             return True
     return False
 
 
+def asks_first(draft: Draft, step: Step) -> bool:
+    """Whether this reboot waits for what the hook after the drain says of the empty host."""
+    host = draft.host(step.host)
+    if step.kind is not Kind.REBOOT or host.wave != step.wave or host.state is HostState.FIXED:
+        return False
+    return not passed(draft, host, HookStage.AFTER_DRAIN)
+
+
+def empty_now(draft: Draft, step: Step) -> None:
+    """The host was just seen to be empty: the hook after the drain is asked."""
+    ask(draft, draft.host(step.host), HookStage.AFTER_DRAIN)
+
+
+def leaves_again(draft: Draft, step: Step) -> None:
+    """A guest is taken off a host: what the hook after its drain said is said of it no more."""
+    host = draft.host(step.host) if step.host in draft.book.hosts else None
+    run = run_of(host, HookStage.AFTER_DRAIN) if host else None
+    if host is None or run is None or run.outdated or step.kind not in (Kind.MOVE, Kind.STOP):
+        return
+    old = run.model_copy(update={"outdated": True})
+    draft.put_host(host.name, hooks=tuple(old if one is run else one for one in host.hooks))
+
+
 def _not_taken_back(draft: Draft, step: Step) -> bool:
-    """Whether it brings a guest to a host that is back, and was not said to be fit for guests."""
+    """Whether it brings a guest to a host that is back, and was not said to be fit for guests.
+
+    An abort waits for no hook: the guest comes back where it was.
+    """
+    if draft.rollout.state is RolloutState.ABORTING:
+        return False
     name = step.host if step.kind is Kind.START else step.destination
     if name is None or name not in draft.book.hosts:
         return False
@@ -137,14 +168,18 @@ def _follow(draft: Draft, name: str, run: HookRun) -> None:
 
 
 def again(draft: Draft, name: str) -> None:
-    """A person resumes a host: the hook that stopped it is run anew."""
+    """A person resumes a host: the hook that stopped it is run anew, in its time."""
     hooks = tuple(
-        HookRun(stage=run.stage, number=run.number + 1, wanted_at=draft.now)
-        if run.state is HookState.FAILED
-        else run
+        _anew(run, draft.now) if run.state is HookState.FAILED else run
         for run in draft.host(name).hooks
     )
     draft.put_host(name, stopped=None, hooks=hooks)
+
+
+def _anew(run: HookRun, now: datetime) -> HookRun:
+    if run.stage is HookStage.AFTER_DRAIN:  # guests may run there again: once it is empty
+        return run.model_copy(update={"outdated": True})
+    return HookRun(stage=run.stage, number=run.number + 1, wanted_at=now)
 
 
 def preflights_left(draft: Draft, hosts: tuple[str, ...]) -> int:

@@ -171,7 +171,7 @@ def _note_success(draft: Draft, step: Step, verdict: Verdict) -> None:
         arrived = {"host": step.destination, "moves": guest.moves + 1}
         draft.put_guest(guest.name, guest.host, **arrived, failures=0, rest_until=None)
     elif step.kind is Kind.STOP and guest:
-        draft.put_guest(guest.name, guest.host, host=step.host, down=True)
+        draft.put_guest(guest.name, guest.host, host=step.host, down=True, down_since=draft.now)
     elif step.kind is Kind.START and guest:
         draft.put_guest(
             guest.name, guest.host, host=step.host, down=False, restarts=guest.restarts + 1

@@ -217,6 +217,7 @@ class GuestRecord(Frozen):
     evacuation: str | None = None  # overrides the inventory for the rest of this rollout
     avoid: tuple[str, ...] = ()  # destinations that did not work out
     down: bool = False  # shut down by us, and not started again yet
+    down_since: datetime | None = None
     crashed: bool = False
     quarantine: str = ""  # its class, while that is not to be moved
     owner: str = ""

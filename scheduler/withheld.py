@@ -9,7 +9,7 @@ from agents.wire import Kind
 from scheduler.draft import Draft
 from scheduler.hooking import DRAINS, held_by_hook
 from scheduler.retuning import awaited
-from scheduler.rollout import HostRecord, HostState, Step
+from scheduler.rollout import HostRecord, HostState, RolloutState, Step
 from scheduler.waves import WaveRecord, WaveState
 
 BRINGS_BACK = frozenset({Kind.START, Kind.MEND, Kind.RETUNE})
@@ -25,6 +25,8 @@ def withheld(draft: Draft, step: Step) -> bool:
 
 def kept_back(draft: Draft, step: Step) -> bool:
     """The same without hooks: whether a person, its wave or an abort keeps it back."""
+    if step.kind in BRINGS_BACK and draft.rollout.state is RolloutState.ABORTING:
+        return False  # whoever aborts says so after every pause: no guest is left as it is
     wave = draft.wave(step.wave)
     hosts = [draft.host(name) for name in step.hosts if name in draft.book.hosts]
     if (wave is not None and wave.paused) or any(host.paused for host in hosts):

@@ -415,6 +415,8 @@ class Sim:
         brings_back = order.kind in (Kind.START, Kind.MEND, Kind.RETUNE)
         allowed = self.wanted is Wanted.RUN or (self.wanted is Wanted.ABORT and brings_back)
         parts = {self.wanted} | self._wishes(order)
+        if self.wanted is Wanted.ABORT:
+            parts.discard(Wanted.PAUSE)
         if not allowed or Wanted.PAUSE in parts or (Wanted.ABORT in parts and not brings_back):
             code = RefusalCode.PAUSED if Wanted.PAUSE in parts else RefusalCode.ABORTED
             self.say(order, AttemptState.REFUSED, refusal=code, reason=str(code))

@@ -198,6 +198,11 @@ class World(Sim):
         super().create(name, where)
         self.foreign.add(where)
 
+    def start_by_hand(self, guest: str, where: str) -> None:
+        """Somebody starts a guest that was shut down."""
+        self._boot_guest(self.guests[guest], where)
+        self.foreign.add(where)
+
     def carry(self, guest: str, where: str) -> None:
         hurt = set(self.hurt)
         super().carry(guest, where)

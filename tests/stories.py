@@ -70,6 +70,7 @@ class Deed(_Part):
     create: dict[str, str] = {}  # new guest of 1 GiB: host
     carry: dict[str, str] = {}  # guest: host where somebody else has moved it
     shut_down: list[str] = []  # guests, by their owners
+    start: dict[str, str] = {}  # guest that is shut down: host where somebody starts it
     restarts: dict[str, How] = {}  # guests that come back as new domains
     stays_crashed: list[str] = []  # guests that crash and are kept for whoever looks
     faults: dict[str, str | list[str]] = {}

@@ -94,8 +94,9 @@ def _deed(where: str, deed: Deed, story: Story, hosts: set[str], guests: set[str
         yield from _line(f"{where}.{name}", line)
     touched = [*deed.silent, *deed.heard, *deed.dies, *deed.returns, *deed.reboots]
     touched += [*deed.becomes, *deed.create.values(), *deed.carry.values()]
+    touched += deed.start.values()
     yield from _unknown(where, touched, hosts, "host")
-    ended = [*deed.carry, *deed.shut_down, *deed.restarts, *deed.stays_crashed]
+    ended = [*deed.carry, *deed.start, *deed.shut_down, *deed.restarts, *deed.stays_crashed]
     yield from _unknown(where, ended, guests, "guest")
     yield from _faults(f"{where}.faults", deed.faults, guests)
     yield from _hooks(f"{where}.hooks", deed.hooks, story, hosts)

@@ -105,10 +105,7 @@ class Hand:
         def who(name: str) -> str:
             return it if name == "it" else name
 
-        for name, where in deed.create.items():
-            self._create(name, where)
-        for name, where in deed.carry.items():
-            self._carry(who(name), where)
+        self._elsewhere(deed, who)
         for name in map(who, deed.shut_down):
             self._shut_down(name)
         for name, how in deed.restarts.items():
@@ -117,6 +114,15 @@ class Hand:
         for name in filter(self._lives, map(who, deed.stays_crashed)):
             self.world.crash_and_stay(name)
         self.world.faults.update(deed.faults)
+
+    def _elsewhere(self, deed: Deed, who: Callable[[str], str]) -> None:
+        """What somebody does who does not know of the rollout."""
+        for name, where in deed.create.items():
+            self._create(name, where)
+        for name, where in deed.carry.items():
+            self._carry(who(name), where)
+        for name, where in deed.start.items():
+            self._start(who(name), where)
 
     def _shut_down(self, name: str) -> None:
         """xl's log says that it was wanted, where the host lives to write it."""
@@ -131,6 +137,11 @@ class Hand:
     def _carry(self, name: str, where: str) -> None:
         if self._idle(name) and self._takes(where, self.world.guests[name].room_mib):
             self.world.carry(name, where)
+
+    def _start(self, name: str, where: str) -> None:
+        guest = self.world.guests[name]
+        if not self.world.runs_on(name) and self._takes(where, guest.room_mib):
+            self.world.start_by_hand(name, where)
 
     def _takes(self, where: str, room_mib: int) -> bool:
         """Whether a host that is asked from elsewhere to take a guest could."""

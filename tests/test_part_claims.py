@@ -111,6 +111,17 @@ def test_a_pause_of_everything_holds_whatever_is_wanted_of_its_parts(claims: Cla
     assert claims.wish("wave:2", Wanted.RUN) == "aborted"
 
 
+@pytest.mark.parametrize("part", ["wave:2", "host:h1"])
+def test_a_pause_of_a_part_keeps_no_guest_down_once_the_rollout_is_aborted(
+    claims: Claims, part: str
+) -> None:
+    claims.wish(part, Wanted.PAUSE)
+    claims.store.want("r1", Wanted.ABORT, "on-call", "", NOW)
+    orders = {k: claims.order("h1", 2, kind=k, epoch=2) for k in (Kind.START, Kind.MOVE)}
+    answers = {kind: claims.claim("h1", name, epoch=2) for kind, name in orders.items()}
+    assert answers == {Kind.START: "run", Kind.MOVE: "aborted"}
+
+
 def test_nothing_of_a_paused_wave_is_claimed_after_the_acknowledgement_without_a_controller(
     played: RedisFleet, redis_client: redis.Redis
 ) -> None:

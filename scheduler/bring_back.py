@@ -46,8 +46,8 @@ def _stopped(draft: Draft) -> set[str]:
 
 
 def _comes_back_by_itself(draft: Draft, guest: str, host: str) -> bool:
-    aborting = draft.rollout.state is RolloutState.ABORTING or draft.host(host).left_out
-    aborting = aborting or host in _stopped(draft)
+    aborting = draft.rollout.state is RolloutState.ABORTING
+    no_reboot = aborting or draft.host(host).left_out or host in _stopped(draft)
     for name in draft.book.unfinished:
         step = draft.step(name)
         under_way = step.state in UNDER_WAY
@@ -56,6 +56,6 @@ def _comes_back_by_itself(draft: Draft, guest: str, host: str) -> bool:
         starts = under_way or not step.needs or name in draft.book.ready
         if step.kind is Kind.START and step.guest == guest and starts:
             return True
-        if step.kind is Kind.REBOOT and (under_way or not (aborting or is_cut_off(draft, step))):
+        if step.kind is Kind.REBOOT and (under_way or not (no_reboot or is_cut_off(draft, step))):
             return True
     return False

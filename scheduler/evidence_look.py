@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.copies import base_name
 from agents.wire import Kind, Report
 from scheduler.desk import Desk
 from scheduler.evidence import Evidence, Tried, gather, tried_of
-from scheduler.fleet_view import FleetDoubt
 from scheduler.inventory import Inventory
-from scheduler.launch import fresh_reports
+from scheduler.launch import look_at
 from scheduler.store import Store
 
 
@@ -62,18 +60,9 @@ def _look(
     store: Store, inventory: Inventory, desk: Desk, waits: Waits
 ) -> tuple[dict[str, Report], list[str]]:
     """A fresh look at every host that answers; why the others do not."""
-    try:
-        reports = fresh_reports(store.client, inventory, desk.hosts, waits.look_s)
-        return {r.host: r for r in reports if not r.trouble}, _troubled(reports)
-    except FleetDoubt as doubt:
-        silent = doubt.problems
-    started = [name for name in desk.hosts if not any(line.startswith(name) for line in silent)]
-    reports = fresh_reports(store.client, inventory, started, waits.look_s)
-    return {r.host: r for r in reports if not r.trouble}, [*silent, *_troubled(reports)]
-
-
-def _troubled(reports: Sequence[Report]) -> list[str]:
-    return [f"{report.host}: {report.trouble[0]}" for report in reports if report.trouble]
+    reports, missing = look_at(store.client, inventory, desk.hosts, waits.look_s)
+    troubled = [f"{report.host}: {report.trouble[0]}" for report in reports if report.trouble]
+    return {r.host: r for r in reports if not r.trouble}, [*missing.values(), *troubled]
 
 
 def _tried(store: Store, desk: Desk, name: str) -> Tried | None:

@@ -84,6 +84,16 @@ def fresh_reports(
 
     With `wait_s` counted from now; nothing is ordered.
     """
+    reports, missing = look_at(client, inventory, hosts, wait_s)
+    if missing:
+        raise FleetDoubt(list(missing.values()))
+    return reports
+
+
+def look_at(
+    client: redis.Redis, inventory: Inventory, hosts: Sequence[str], wait_s: float
+) -> tuple[list[Report], dict[str, str]]:
+    """The same of the hosts that answered, and why the others' are missing, by their names."""
     desk = Desk(client, inventory, time.monotonic, Limits().stale_after_s)
     desk.refresh()
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
@@ -92,11 +102,11 @@ def fresh_reports(
     while True:
         desk.refresh()
         missing = [host for host, number in asked.items() if desk.answer(host, number) is None]
-        if not missing:
-            return [report for host in hosts if (report := desk.newest(host))]
-        if time.monotonic() > end_s:
-            raise FleetDoubt([f"{why_silent(desk, host)}: is its agent up?" for host in missing])
+        if not missing or time.monotonic() > end_s:
+            break
         time.sleep(POLL_S)
+    why = {host: f"{why_silent(desk, host)}: is its agent up?" for host in missing}
+    return [r for host in hosts if host not in why and (r := desk.newest(host))], why
 
 
 def why_silent(desk: Desk, host: str) -> str:

@@ -11,6 +11,7 @@ import redis
 
 from agents.copies import Condition, Role
 from scheduler.evidence import Shown, Tried, judge
+from scheduler.evidence_look import Waits, evidence
 from scheduler.rollout import RolloutState
 from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
@@ -111,6 +112,19 @@ def answering(played: RedisFleet) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def test_a_host_that_is_silent_hides_no_other_whose_name_begins_alike(
+    redis_client: redis.Redis,
+) -> None:
+    guests = [guest("g1", "h1", gib=2), guest("g2", "h10", gib=2)]
+    played = RedisFleet(redis_client, fleet([host("h1"), host("h10")], guests))
+    played.publish()
+    played.mute.add("h10")
+    with answering(played):
+        found = evidence(played.store, played.sim.inventory, "g1", Waits(5.0, 0.1))
+    assert [one.host for one in found.copies] == ["h1"]
+    assert [why.split()[0] for why in found.unseen] == ["h10"]
 
 
 def test_the_command_walks_through_two_copies_that_stopped_a_rollout(

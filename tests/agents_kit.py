@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agents.look import Looker, Question
 from agents.wire import Attempt, AttemptState, Domain, Kind, Order, Report
 
 RECORDED = Path(__file__).parent / "xl_output" / "xen-4.17"
@@ -50,6 +51,15 @@ def report(host: str, *domains: Domain, **more: Any) -> Report:
         **more,
     }
     return Report(host=host, **fields)
+
+
+def looked(looker: Looker, clock_s: float = 0.0) -> Report:
+    """What an agent sees that nobody asked anything."""
+    now = datetime.now(UTC)
+    question = Question(
+        "t", sequence=1, answers=0, ordered=frozenset(), taken_at=now, clock_s=clock_s
+    )
+    return looker.look(question)
 
 
 def order(kind: Kind = Kind.MOVE, **more: Any) -> Order:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -174,24 +176,26 @@ def test_receivers_are_counted_by_their_command_lines(
     assert host_files.receivers(settings) == counts
 
 
-def test_a_receiver_that_really_runs_is_counted_until_it_ends(dom0: Dom0) -> None:
-    dom0.program("xl", "echo ready; read line")
+@contextmanager
+def receiver(dom0: Dom0, xl: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`xl migrate-receive` as this script, once it has said that it is ready."""
+    dom0.program("xl", f"echo ready; {xl}")
     argv = [str(dom0.bin / "xl"), "migrate-receive"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert host_files.receivers(dom0.settings) == 1
+        yield process
         process.communicate(b"\n")
+
+
+def test_a_receiver_that_really_runs_is_counted_until_it_ends(dom0: Dom0) -> None:
+    with receiver(dom0, "read line"):
+        assert host_files.receivers(dom0.settings) == 1
     assert host_files.receivers(dom0.settings) == 0
 
 
 def test_the_monitor_that_a_receiver_leaves_behind_does_not_receive(dom0: Dom0) -> None:
     """It is a child of the receiver, has its command line, and reads nothing any more."""
-    dom0.program("xl", "echo ready; exec 3<&0 </dev/null; cat <&3 >/dev/null & wait")
-    argv = [str(dom0.bin / "xl"), "migrate-receive"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with receiver(dom0, "exec 3<&0 </dev/null; cat <&3 >/dev/null & wait") as process:
         until(lambda: host_files.receivers(dom0.settings) == 0, "it reads nothing")
         assert process.poll() is None
-        process.communicate(b"\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from agents import guest_words
 from agents.kernel_image import BANNER, CHUNK_BYTES, RELEASE, Image, cleaned, read_image
 from agents.kernels import Kernel, judged
-from agents.look import Looker, Question
+from agents.look import Looker
 from agents.settings import Settings
 from agents.wire import Report
 from scheduler.standin.fleet import world_from_fleet
@@ -23,6 +22,7 @@ from scheduler.standin.store import World
 from scheduler.standin.world import GuestSpec, HostSpec, create_world
 from scheduler.watched import covers
 from tests.agents_dom0 import Dom0
+from tests.agents_kit import looked
 
 DEBIAN = "6.1.0-18-amd64"
 
@@ -188,16 +188,7 @@ class Host:
         self.looker = Looker(self.settings)
 
     def look(self, clock_s: float = 0.0) -> Report:
-        return self.looker.look(
-            Question(
-                agent_id="t",
-                sequence=1,
-                answers=0,
-                ordered=frozenset(),
-                taken_at=datetime.now(UTC),
-                clock_s=clock_s,
-            )
-        )
+        return looked(self.looker, clock_s)
 
     def classes(self, clock_s: float = 0.0) -> dict[str, str | None]:
         report = self.look(clock_s)

@@ -18,7 +18,7 @@ import redis
 
 from agents.journal import Journal
 from agents.keys import keys
-from agents.look import Looker, Question
+from agents.look import Looker
 from agents.prepare import prepare
 from agents.settings import Settings
 from agents.settle import Mend, Outcome, Retry, Verdict, settle_mend, settle_move
@@ -28,6 +28,7 @@ from scheduler.standin import faults, ledger
 from scheduler.standin.fault_table import FAULTS, clear, inject
 from scheduler.standin.faults import HOST
 from scheduler.standin.world import GuestSpec, HostSpec, create_world
+from tests.agents_kit import looked
 from tests.agents_process import kill
 from tests.standin_lab import part_of
 from tests.waiting import until
@@ -81,16 +82,7 @@ class Pair:
         )
 
     def look(self, host: str) -> Report:
-        return self.lookers[host].look(
-            Question(
-                agent_id="t",
-                sequence=1,
-                answers=0,
-                ordered=frozenset(),
-                taken_at=datetime.now(UTC),
-                clock_s=0.0,
-            )
-        )
+        return looked(self.lookers[host])
 
     def order(self, kind: Kind, host: str, **more: object) -> Order:
         self.attempts += 1
@@ -124,6 +116,27 @@ class Pair:
         order = self.order(Kind.MOVE, "n1", destination="n2", destination_address="n2")
         attempt = self.runs(order)
         return attempt, self.settles(order, attempt)
+
+    def holds(self, point: str) -> tuple[Order, int]:
+        """Start a move, and wait until it is held at this point; the pid of its `xl migrate`."""
+        inject(self.world, "db", f"hold-{point}", count=1)
+        order = self.order(Kind.MOVE, "n1", destination="n2", destination_address="n2")
+        settings = self.settings["n1"]
+        journal = Journal(settings.state)
+        directory = journal.record(order)
+        start(settings, journal, order, prepare(order, settings, journal), directory)
+        until(lambda: bool(faults.held(self.world, "db", point)), f"waiting at {point}")
+        return order, int(json.loads((directory / "child.json").read_text())["pid"])
+
+    def lets_go(self, order: Order) -> Attempt:
+        """Let what was held go on; what the journal says at its end."""
+        clear(self.world, "db")
+        journal, boot_id = Journal(self.settings["n1"].state), self.look("n1").boot_id
+        running = AttemptState.RUNNING
+        until(lambda: journal.state(order.attempt_id, boot_id) is not running, "the end")
+        attempt = journal.attempt(order.attempt_id, boot_id)
+        assert attempt is not None
+        return attempt
 
     def settles(self, order: Order, attempt: Attempt) -> Verdict:
         for _ in range(400):
@@ -234,22 +247,12 @@ KILLED: list[tuple[str, End]] = [
 def test_when_xl_is_killed_at_a_point_of_its_protocol_the_guest_is_found_where_it_is(
     pair: Pair, point: str, end: End, whole: bool
 ) -> None:
-    inject(pair.world, "db", f"hold-{point}", count=1)
-    order = pair.order(Kind.MOVE, "n1", destination="n2", destination_address="n2")
-    settings = pair.settings["n1"]
-    journal = Journal(settings.state)
-    directory = journal.record(order)
-    start(settings, journal, order, prepare(order, settings, journal), directory)
-    until(lambda: bool(faults.held(pair.world, "db", point)), f"waiting at {point}")
-    child = int(json.loads((directory / "child.json").read_text())["pid"])
-    fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-    for pid in ([int(fields[1])] if whole else []) + [child]:
+    order, xl = pair.holds(point)
+    fields = Path(f"/proc/{xl}/stat").read_text().rpartition(")")[2].split()
+    for pid in ([int(fields[1])] if whole else []) + [xl]:
         kill(pid)
-    clear(pair.world, "db")
-    boot_id = pair.look("n1").boot_id
-    until(lambda: journal.state(order.attempt_id, boot_id) is not AttemptState.RUNNING, "the end")
-    attempt = journal.attempt(order.attempt_id, boot_id)
-    assert attempt is not None and attempt.exit_code == (None if whole else -9)
+    attempt = pair.lets_go(order)
+    assert attempt.exit_code == (None if whole else -9)
     verdict = pair.settles(order, attempt)
     assert (verdict.outcome, pair.where()) == end, verdict.reason
     assert verdict.mends == ()
@@ -279,20 +282,10 @@ PARTS: list[tuple[str, str, str, End]] = [
 def test_whichever_process_of_a_migration_is_killed_the_guest_is_found_where_it_is(
     pair: Pair, which: str, how: str, point: str, end: End
 ) -> None:
-    inject(pair.world, "db", f"hold-{point}", count=1)
-    order = pair.order(Kind.MOVE, "n1", destination="n2", destination_address="n2")
-    settings = pair.settings["n1"]
-    journal = Journal(settings.state)
-    directory = journal.record(order)
-    start(settings, journal, order, prepare(order, settings, journal), directory)
-    until(lambda: bool(faults.held(pair.world, "db", point)), f"waiting at {point}")
-    xl = int(json.loads((directory / "child.json").read_text())["pid"])
+    order, xl = pair.holds(point)
     os.kill(part_of(xl, which), getattr(signal, f"SIG{how}"))
-    clear(pair.world, "db")
-    boot_id = pair.look("n1").boot_id
-    until(lambda: journal.state(order.attempt_id, boot_id) is not AttemptState.RUNNING, "the end")
-    attempt = journal.attempt(order.attempt_id, boot_id)
-    assert attempt is not None and attempt.exit_code != 0
+    attempt = pair.lets_go(order)
+    assert attempt.exit_code != 0
     verdict = pair.settles(order, attempt)
     assert (verdict.outcome, pair.where()) == end, (verdict.reason, attempt.output_tail)
     assert ledger.audit(pair.world) == []

@@ -32,7 +32,7 @@ from scheduler.standin.san import DISK_BYTES
 from scheduler.standin.store import World
 from tests.agents_dom0 import Dom0, config
 from tests.agents_kit import domain, order, report
-from tests.chaos_kit import AGENT_SETTINGS, until
+from tests.chaos_kit import AGENT_SETTINGS, begin, until
 from tests.make import fleet, fleet_json, guest, host
 
 PATH = "/dev/san/db"
@@ -374,16 +374,3 @@ def test_a_rollout_moves_no_guest_whose_disk_is_not_there_and_goes_on_when_it_is
     assert "BLACKOUT" in stage.xenroll("rollout", "moves")[1]
     shown = stage.xenroll("guest", "show", "g0")[1]
     assert f"disk xvda ({disk_of('g0')})" in shown
-
-
-def begin(stage: Stage) -> None:
-    from scheduler.demo.layout import fixed_build
-
-    code, said = stage.xenroll("inventory", "apply", str(stage.plot.places.inventory))
-    assert code == 0, said
-    stage.machines.start()
-    stage.controller.start()
-    stage.wait_for_agents(lambda here, of: None)
-    words = ("--fixed-build", fixed_build(stage.plot.fleet), "--xen-after", "4.19")
-    code, said = stage.xenroll("rollout", "start", "XSA-1", *words, "--reason", "a test")
-    assert code == 0, said

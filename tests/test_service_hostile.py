@@ -32,6 +32,7 @@ from scheduler.notify.targets import TargetKind
 from scheduler.rollout import Happening
 from scheduler.service.access import Role
 from scheduler.service.report_text import POLICY
+from tests.hostile import HOSTILE
 from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, begun, served
@@ -39,21 +40,6 @@ from tests.service_walk import changing, option, over_the_api
 from tests.service_walk import readable as addresses
 from tests.sim import NEW, START
 
-HOSTILE = (
-    '<script>alert("x")</script>',
-    "\x1b[31mred\x1b[0m\x07",
-    "two\nlines\r\nSet-Cookie: a=b",
-    "'\"><img src=x onerror=alert(1)>",
-    "{{ 7 * 7 }}${7*7}",
-    "\u202egnp.exe\u2066",
-    "../../etc/passwd",
-    "a b?c#d%2F&e=f",
-    "--help",
-    "[bold]x[/bold] [link=https://evil.example]y",
-    'evil"} 1\nxenroll_vms_running_twice 99',
-    "| a | b |\n# heading `code` [x](javascript:alert(1))",
-    "x" * 10_000,
-)
 WORST = HOSTILE[0]
 FOR_A_TERMINAL = ("\x1b", "\x07", "\r", "\u202e", "\u2066", "\x00")
 ROLLOUT = "xsa-1"

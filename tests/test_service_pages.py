@@ -21,21 +21,10 @@ from scheduler.rollout import Happening
 from scheduler.service import present
 from scheduler.service.access import Role
 from scheduler.service.app import STATIC
+from tests.hostile import THAT_FIT as HOSTILE
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, begun, served, small_fleet
 from tests.sim import START
-
-HOSTILE = (
-    '<script>alert("x")</script>',
-    "\x1b[31mred\x1b[0m\x07",
-    "two\nlines\r\nSet-Cookie: a=b",
-    "'\"><img src=x onerror=alert(1)>",
-    "{{ 7 * 7 }}${7*7}",
-    "\u202egnp.exe\u2066",
-    "../../etc/passwd",
-    "a b?c#d%2F&e=f",
-    "x" * 255,
-)
 
 
 @pytest.fixture

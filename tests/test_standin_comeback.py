@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from agents.look import Looker, Question
+from agents.look import Looker
 from agents.settings import Settings
 from agents.wire import Report
 from scheduler.comeback import missing, shown
@@ -15,6 +14,7 @@ from scheduler.standin.boot import finish_reboot, start_reboot
 from scheduler.standin.fault_table import clear, inject
 from scheduler.standin.store import World
 from scheduler.standin.world import HostSpec, create_world
+from tests.agents_kit import looked
 
 NEWER = "0x5003707"
 
@@ -43,16 +43,7 @@ def look(world: World, tmp_path: Path) -> Report:
             "storage": [{"prefix": "/dev/san/", "tag": "storage:san", "present": "/dev/san"}],
         }
     )
-    return Looker(settings).look(
-        Question(
-            agent_id="t",
-            sequence=1,
-            answers=0,
-            ordered=frozenset(),
-            taken_at=datetime.now(UTC),
-            clock_s=0.0,
-        )
-    )
+    return looked(Looker(settings))
 
 
 def rebooted(world: World, tmp_path: Path, *faults: str) -> tuple[Report, Report]:

@@ -61,11 +61,16 @@ class Sight:
     place: Place | None = None
 
 
+PATCHES = frozenset({Kind.LIVEPATCH, Kind.REVERT})
+
+
 def busy(order: Order, sight: Sight) -> str | None:
     """Another attempt is at work on this guest or on the whole host."""
     for other in sight.running:
         if order.kind is Kind.REBOOT or other.kind is Kind.REBOOT:
             return f"attempt {other.attempt_id} ({other.kind}) runs on this host"
+        if order.kind in PATCHES and other.kind in PATCHES:
+            return f"attempt {other.attempt_id} ({other.kind}) is at work on its live patches"
         if order.guest_uuid is not None and other.guest_uuid == order.guest_uuid:
             return f"attempt {other.attempt_id} ({other.kind}) is at work on {order.guest}"
     return None
@@ -227,4 +232,4 @@ GATES: dict[Kind, Gate] = {
     Kind.MEND: mend,
     Kind.RETUNE: retune,
 }
-"""A live patch has no gate here: its payload is checked where it is read."""
+"""Live patches have no gate here: a payload is checked where it is read."""

@@ -51,6 +51,11 @@ class Journal:
         """Shared by everything that works on guests, exclusive for a reboot."""
         return self.state_dir / "locks" / "host"
 
+    @property
+    def payloads_lock(self) -> Path:
+        """One payload is loaded or reverted at a time."""
+        return self.state_dir / "locks" / "payloads"
+
     def guest_lock(self, uuid: str) -> Path:
         return self.state_dir / "locks" / f"guest-{uuid}"
 

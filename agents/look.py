@@ -88,7 +88,6 @@ class Looker:
         guests = _try(trouble, lambda: self._guests(question, domains, info), ())
         patches = _try(trouble, self._livepatches, None)
         seen = _try(trouble, lambda: cpu(self.settings), Cpu())
-        pools = _try(trouble, lambda: self._pools(question.clock_s), ())
         return Report(
             host=self.settings.host,
             agent_version=VERSION,
@@ -101,6 +100,7 @@ class Looker:
             build_id=info.build_id if info else "",
             livepatches=patches or (),
             payloads=_try(trouble, self.payloads.read, None),
+            reverts=True,
             cpu_vendor=seen.vendor,
             cpu_signature=seen.signature,
             microcode=seen.microcode,
@@ -112,7 +112,7 @@ class Looker:
             leftovers=leftovers(domains),
             boot_starts=_try(trouble, lambda: host_files.boot_starts(self.settings), ()),
             put_aside=_try(trouble, lambda: host_files.put_aside(self.settings), ()),
-            offers=_try(trouble, lambda: self._offers(info, patches is not None, pools), ()),
+            offers=self._offers(info, patches is not None, question.clock_s, trouble),
             receiving=_try(trouble, lambda: host_files.receivers(self.settings), 0),
             attempts=attempts,
             disks=self.disks.find(question.disks),
@@ -148,6 +148,12 @@ class Looker:
         return self.pools[1]
 
     def _offers(
+        self, info: Info | None, can_patch: bool, clock_s: float, trouble: list[str]
+    ) -> tuple[str, ...]:
+        pools = _try(trouble, lambda: self._pools(clock_s), ())
+        return _try(trouble, lambda: self._offered(info, can_patch, pools), ())
+
+    def _offered(
         self, info: Info | None, can_patch: bool, pools: tuple[str, ...]
     ) -> tuple[str, ...]:
         found = {f"bridge:{name}" for name in host_files.bridges(self.settings)}

@@ -193,8 +193,7 @@ def _livepatch(order: Order, sight: Sight, settings: Settings) -> Work:
     """Upload and apply. What is loaded under that name but not active is unloaded first: nobody
     knows what file it was, and Xen does not apply again what it has reverted (EINVAL)."""
     name = order.payload or ""
-    said = run(xl.livepatch_list(settings), settings.xl_timeout_s).stdout
-    state = dict(xl_parse.parse_livepatches(said)).get(name)
+    state = _patches(settings).get(name)
     if state == "APPLIED":
         raise Refusal(RefusalCode.GATE, f"{name} is already applied")
     path = settings.path(f"{settings.payload_dir}/{name}.livepatch")
@@ -213,6 +212,23 @@ def _livepatch(order: Order, sight: Sight, settings: Settings) -> Work:
     return Work(tuple(Command(argv, tries, RETRY_CODE) for argv in argvs))
 
 
+def _patches(settings: Settings) -> dict[str, str]:
+    """Name -> state of each payload that Xen has, in the order in which they were loaded."""
+    said = run(xl.livepatch_list(settings), settings.xl_timeout_s).stdout
+    return dict(xl_parse.parse_livepatches(said))
+
+
+def _revert(order: Order, sight: Sight, settings: Settings) -> Work:
+    """It stays loaded, and does nothing. That it was applied last is for Xen to say: what is
+    listed last was loaded last."""
+    name = order.payload or ""
+    state = _patches(settings).get(name, "not loaded")
+    if state != "APPLIED":
+        raise Refusal(RefusalCode.GATE, f"{name} is not applied on this host: it is {state}")
+    argv = xl.livepatch_revert(settings, name)
+    return Work((Command(argv, settings.livepatch_tries, RETRY_CODE),))
+
+
 BUILDERS: dict[Kind, Callable[[Order, Sight, Settings], Work]] = {
     Kind.MOVE: _move,
     Kind.STOP: _stop,
@@ -221,4 +237,5 @@ BUILDERS: dict[Kind, Callable[[Order, Sight, Settings], Work]] = {
     Kind.MEND: _mend,
     Kind.LIVEPATCH: _livepatch,
     Kind.RETUNE: _retune,
+    Kind.REVERT: _revert,
 }

@@ -22,6 +22,7 @@ __all__ = [
     "settle_move",
     "settle_reboot",
     "settle_retune",
+    "settle_revert",
     "settle_start",
     "settle_stop",
 ]
@@ -132,6 +133,29 @@ def settle_livepatch(order: Order, attempt: Attempt, report: Report) -> Verdict:
     reason = f"{order.payload} is not applied on {report.host} ({failure(attempt)})"
     retry = Retry.SAME if attempt.exit_code == 2 else Retry.PERSON
     return Verdict(Outcome.STAYED, reason, retry=retry)
+
+
+EBUSY = "Error 16:"
+"""What `xen-livepatch` says where Xen refuses to revert: another payload was applied later."""
+
+
+def settle_revert(order: Order, attempt: Attempt, report: Report) -> Verdict:
+    """Whether the payload does nothing any more."""
+    unclear = early(attempt, report)
+    if unclear:
+        return unclear
+    name, applied = order.payload, report.livepatches
+    if name not in applied:
+        return Verdict(Outcome.DONE, f"{name} is reverted on {report.host}")
+    others = ", ".join(one for one in applied if one != name)
+    if EBUSY in attempt.output_tail and others:
+        reason = (
+            f"{name} is still applied on {report.host}: Xen reverts only what was applied last; "
+            f"{others} is applied, too: revert that first"
+        )
+        return Verdict(Outcome.STAYED, reason, retry=Retry.PERSON)
+    reason = f"{name} is still applied on {report.host} ({failure(attempt)})"
+    return Verdict(Outcome.STAYED, reason, retry=Retry.PERSON)
 
 
 def settle_mend(order: Order, attempt: Attempt, report: Report) -> Verdict:

@@ -18,6 +18,7 @@ import redis
 from pydantic import ValidationError
 
 from agents import host_files, journal, steprun, watch_move
+from agents.gates import PATCHES
 from agents.journal import Journal
 from agents.keys import CLAIM_LUA, SETTLED, keys
 from agents.prepare import Refusal, Work, prepare
@@ -111,6 +112,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
     Kind.LIVEPATCH: ("payload",),
     Kind.MEND: ("guest", "guest_uuid", "mend", "domid"),
     Kind.RETUNE: ("guest", "guest_uuid", "domid", "tuning"),
+    Kind.REVERT: ("payload",),
 }
 """The fields that each kind of order must have."""
 
@@ -180,6 +182,8 @@ def spec(settings: Settings, book: Journal, order: Order, work: Work) -> dict[st
     locks = [{"path": str(book.host_lock), "exclusive": order.kind is Kind.REBOOT}]
     if order.guest_uuid is not None:
         locks.append({"path": str(book.guest_lock(order.guest_uuid)), "exclusive": True})
+    if order.kind in PATCHES:
+        locks.append({"path": str(book.payloads_lock), "exclusive": True})
     return {
         "kind": order.kind.value,
         "domid": work.domid,

@@ -42,7 +42,7 @@ PoolName = Annotated[str, StringConstraints(pattern=r"^[^-\s]\S*$", max_length=2
 
 class Kind(StrEnum):
     """What a step does; `mend` cleans up what an attempt left behind, `retune` gives a guest that
-    has moved the share of the CPUs that it had."""
+    has moved the share of the CPUs that it had, `revert` takes a live patch back."""
 
     MOVE = "move"
     STOP = "stop"
@@ -51,6 +51,7 @@ class Kind(StrEnum):
     LIVEPATCH = "livepatch"
     MEND = "mend"
     RETUNE = "retune"
+    REVERT = "revert"
 
 
 class MendAction(StrEnum):
@@ -98,7 +99,7 @@ class Order(Wire):
     tuning: Tuning | None = None  # retune: what the guest had before its move
     guest_disks: tuple[Disk, ...] | None = None  # move: those that the destination was asked for
     guest_needs: tuple[str, ...] | None = None  # move: what it was seen to offer
-    payload: PayloadName | None = None  # live patch: its name; the file is NAME.livepatch
+    payload: PayloadName | None = None  # live patch, revert: its name; the file is NAME.livepatch
     payload_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     soft_deadline_s: float = Field(default=1800.0, gt=0)  # passes: an alarm, never a kill
 
@@ -260,6 +261,7 @@ class Report(Wire):
     build_id: str = ""
     livepatches: tuple[str, ...] = ()  # applied, in order
     payloads: dict[str, str] | None = None  # files that could be loaded: name -> SHA-256
+    reverts: bool = False  # its agent knows how to take a live patch back
     cpu_vendor: str = ""  # "GenuineIntel"
     cpu_signature: str = ""  # family-model-stepping in hexadecimal: "06-55-07"
     microcode: str = ""  # the lowest revision of all CPUs: "0x5003604"

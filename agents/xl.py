@@ -103,6 +103,10 @@ def livepatch_apply(settings: Settings, name: str) -> tuple[str, ...]:
     return (*settings.xen_livepatch, "apply", name)
 
 
+def livepatch_revert(settings: Settings, name: str) -> tuple[str, ...]:
+    return (*settings.xen_livepatch, "revert", name)
+
+
 def xenstore_node(settings: Settings, path: str) -> tuple[str, ...]:
     """The value of one node."""
     return (*settings.xenstore_read, path)

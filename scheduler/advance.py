@@ -37,6 +37,7 @@ from scheduler.livepatching import still_exposed, too_many_failed, watch
 from scheduler.outcomes import seen, settled, stop
 from scheduler.part_wants import Approved, WantsPart, take_up
 from scheduler.planned import Planned, take_over
+from scheduler.reverted import Withholds, exposed_again, take_up_withheld
 from scheduler.rollout import (
     ENDED,
     Change,
@@ -111,7 +112,7 @@ class Foreseen:
     outlook: Outlook
 
 
-Told = WantsPart | Approved | HookEnded | Doubted | Replanned | Foreseen | CrashEvent
+Told = WantsPart | Approved | HookEnded | Doubted | Replanned | Foreseen | CrashEvent | Withholds
 Event = Tick | AttemptSeen | Settled | Wants | Told
 
 
@@ -150,6 +151,8 @@ def _told(draft: Draft, event: Told, limits: Limits) -> None:
         foresee(draft, event.outlook)
     elif isinstance(event, Replanned):
         take_over(draft, event.planned)
+    elif isinstance(event, Withholds):
+        take_up_withheld(draft, event)
     else:
         take(draft, event, limits)
 
@@ -199,7 +202,7 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     tend_classes(draft)
     _replan_what_failed(draft, limits)
     _plan_rest(draft, foreign_arrivals(draft, event.sight), limits)
-    _plan_rest(draft, watch(draft, event.sight), limits)
+    _plan_rest(draft, watch(draft, event.sight) or exposed_again(draft, event.sight), limits)
     _plan_rest(draft, freed(draft, event.sight), limits)
     leave(draft)
     tend(draft, event.answers)

@@ -40,6 +40,22 @@ class Payload(Frozen):
     advisories: tuple[str, ...] = ()
 
 
+class Withheld(Frozen):
+    """A payload that a person had reverted on a host: not loaded there, for that build."""
+
+    payload: str
+    build_id: str
+    why: str
+
+
+def withheld_of(
+    withheld: Sequence[Withheld], payload: str | None, build_id: str | None
+) -> Withheld | None:
+    """What keeps this payload from being loaded on a host that runs this build, if anything."""
+    found = (one for one in withheld if (one.payload, one.build_id) == (payload, build_id))
+    return next(found, None)
+
+
 class Choice(Frozen):
     """What is done about a host, and why; payloads in the order in which they are loaded."""
 
@@ -63,6 +79,7 @@ class Patching:
     allowed: bool = True
     why_not: str = ""  # said where it is not allowed, or has failed on this host
     whatever_it_carries: bool = False  # a host once in scope stays: guests come and go
+    withheld: tuple[Withheld, ...] = ()
 
 
 def choose(advisories: Sequence[Advisory], report: Report, patching: Patching) -> Choice:
@@ -135,18 +152,28 @@ def _why_not(
         return f"{old[0]}, which no live patch changes"
     if "livepatch" not in report.offers:
         return "xen-livepatch does not work on it"
+    kept = [withheld_of(patching.withheld, one.name, report.build_id) for one in payloads]
+    if reverted := next(filter(None, kept), None):
+        return reverted.why
     odd = [payload.name for payload in payloads if not PAYLOAD_NAME.fullmatch(payload.name)]
     return f"{odd[0]!r} is no name of a payload" if odd else ""
 
 
-def payloads_for(advisories: Sequence[Advisory], report: Report) -> tuple[Payload, ...]:
-    """The payloads that these advisories have for the running build, each once, in their order."""
+def payloads_for(
+    advisories: Sequence[Advisory], report: Report, withheld: Sequence[Withheld] = ()
+) -> tuple[Payload, ...]:
+    """The payloads that these advisories have for the running build, each once, in their order.
+
+    Without those that are applied already, or withheld.
+    """
     found: dict[str, Payload] = {}
     for one in advisories:
         file = one.livepatches.get(report.build_id)
         if not file:
             continue
         name = payload_name(file)
+        if withheld_of(withheld, name, report.build_id):
+            continue
         before = found.get(name)
         found[name] = Payload(
             name=name,

@@ -41,6 +41,12 @@ def _advisory(app: typer.Typer) -> None:
     app.add_typer(cli_advisory.app, name="advisory")
 
 
+def _livepatch(app: typer.Typer) -> None:
+    from scheduler import cli_livepatch
+
+    app.add_typer(cli_livepatch.app, name="livepatch")
+
+
 def _controller(app: typer.Typer) -> None:
     from scheduler import cli_controller
 
@@ -76,6 +82,7 @@ PARTS: dict[str, Callable[[typer.Typer], None]] = {
     "plan": _offline,
     "check": _offline,
     "advisory": _advisory,
+    "livepatch": _livepatch,
     "rollout": _rollout,
     "host": _fleet,
     "guest": _fleet,

@@ -14,7 +14,7 @@ from datetime import timedelta
 from agents.settle import Outcome, Retry, Verdict
 from agents.wire import Kind, Report
 from scheduler.advisory import Advisory, Exposure, payload_name, standing
-from scheduler.choice import SHOWN_CHARS, Payload, payloads_for
+from scheduler.choice import SHOWN_CHARS, Payload, payloads_for, withheld_of
 from scheduler.draft import Draft
 from scheduler.gate import Sight
 from scheduler.limits import Limits
@@ -68,7 +68,7 @@ def judge(
     after = shown(report)
     exposing = [one for one in advisories if _exposed(one, report)]
     undone = [one for one in keeps if _was_patched(one, host) and _exposed(one, report)]
-    payloads = payloads_for([*exposing, *undone], report)
+    payloads = payloads_for([*exposing, *undone], report, host.withheld)
     covered = {name for payload in payloads for name in payload.advisories}
     bare = next((one for one in exposing if one.id not in covered), None)
     if bare is not None:
@@ -109,9 +109,13 @@ def _exposed(advisory: Advisory, report: Report) -> bool:
 
 
 def _was_patched(advisory: Advisory, host: HostRecord) -> bool:
-    """Whether a live patch of this advisory was applied before the reboot."""
+    """Whether a live patch of this advisory was applied before the reboot, and nobody had it
+    reverted."""
     seen = [(one.build_id, one.livepatches) for one in (host.before, host.choice) if one]
-    return any(payload_name(advisory.livepatches.get(build, "")) in names for build, names in seen)
+    pairs = [(payload_name(advisory.livepatches.get(b, "")), b, names) for b, names in seen]
+    if any(withheld_of(host.withheld, name, build) for name, build, _ in pairs):
+        return False
+    return any(name in names for name, _, names in pairs)
 
 
 def _undone(advisory: Advisory, report: Report) -> str:

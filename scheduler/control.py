@@ -44,6 +44,8 @@ from scheduler.outside import Outside
 from scheduler.part_wants import untaken
 from scheduler.replanner import Replanner
 from scheduler.replanning import Fresh
+from scheduler.revert_store import RevertStore
+from scheduler.reverting import Reverting
 from scheduler.rollout import ENDED, RolloutState, Step, StepState, attempt_id
 from scheduler.store import Conflict, Store
 from scheduler.veil import VeiledLog
@@ -92,6 +94,8 @@ class Controller:
         watched = WatchStore(parts.client, parts.store.writer)
         self.watcher = Watcher(watched, inventory, parts.limits, parts.log)
         self.outside = Outside(parts.client, parts.clock.now)
+        shell = (self.desk, self.looks, parts.clock, parts.limits, parts.log)
+        self.reverting = Reverting(RevertStore(parts.client), *shell)
         self.books: dict[str, Book] = {}
         self._sent_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
@@ -108,6 +112,7 @@ class Controller:
         self.desk.refresh()
         self.watcher.tick(self.desk, self.books, self.parts.clock.now())
         self.outside.listen(self.books.values())
+        self.reverting.tick()
         for rollout_id in self.parts.store.ids():
             try:
                 self._lead(rollout_id)
@@ -120,7 +125,8 @@ class Controller:
         if book.rollout.state in ENDED:
             return
         self._listen_to_people(book)
-        for event in self.watcher.news(book, self.parts.clock.now()):
+        crashes = self.watcher.news(book, self.parts.clock.now())
+        for event in (*crashes, *self.reverting.news(book)):
             self._feed(book, event)
         for step in book.running():
             self._follow(book, step)

@@ -16,7 +16,7 @@ from typing import Any
 from agents.wire import GuestSeen, Leftover, Report
 from planner.fleet import FLEET_FORMAT, Evacuation, Fleet, FleetError, Policy, load_fleet
 from scheduler.advisory import Advisory, Exposure, carriers, standing
-from scheduler.choice import Choice, Way
+from scheduler.choice import Choice, Way, Withheld
 from scheduler.inventory import GuestEntry, Inventory
 from scheduler.livepatching import choice_of, stays_in_scope
 from scheduler.rollout import GuestRecord, HostRecord
@@ -34,11 +34,13 @@ class Scope:
     advisories: tuple[Advisory, ...] = ()
     hosts: Mapping[str, HostRecord] = field(default_factory=dict)  # of a rollout under way
     livepatch: bool = False
+    withheld: Mapping[str, tuple[Withheld, ...]] = field(default_factory=dict)  # of hosts
 
     def choice(self, report: Report) -> Choice:
         """What is done about this host, and why."""
         known, builds = self._of(report), self.fixed_builds
-        return choice_of(self.advisories, builds, self.livepatch, report, known)
+        kept = self.withheld.get(report.host, ())
+        return choice_of(self.advisories, builds, self.livepatch, report, known, kept)
 
     def _of(self, report: Report) -> HostRecord | None:
         return self.hosts.get(report.host)

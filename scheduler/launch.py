@@ -25,6 +25,7 @@ from scheduler.limits import Limits
 from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import plan_fleet
 from scheduler.quarantine import AtRest, left_alone
+from scheduler.revert_store import RevertStore
 from scheduler.rollout import Change, Happening, Rollout
 from scheduler.store import Store
 from scheduler.succession import waves_of
@@ -118,11 +119,7 @@ def why_silent(desk: Desk, host: str) -> str:
 def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -> Draw:
     """Look at the fleet and plan it; nothing is written. Raises FleetDoubt, PlanBroken."""
     gates_of(wish, inventory)
-    known = [host.name for host in inventory.hosts]
-    unknown = [name for name in wish.without_hosts if name not in known]
-    if unknown:
-        raise FleetDoubt([f"no host {name} in the inventory" for name in unknown])
-    hosts = [name for name in known if name not in wish.without_hosts]
+    hosts = _hosts_of(wish, inventory)
     reports = fresh_reports(client, inventory, hosts, wait_s)
     policy = inventory.policy
     if wish.xen_after is not None:
@@ -130,7 +127,14 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
     now = datetime.now(UTC)
     livepatch = wish.livepatch if wish.livepatch is not None else inventory.livepatch == "first"
     at_rest = left_alone(WatchStore(client, "launch").marks(), reports, inventory)
-    scope = Scope(wish.fixed_builds, policy, at_rest.guests, wish.advisories, livepatch=livepatch)
+    scope = Scope(
+        wish.fixed_builds,
+        policy,
+        at_rest.guests,
+        wish.advisories,
+        livepatch=livepatch,
+        withheld=RevertStore(client).withheld(),
+    )
     planned, document = plan_fleet(reports, inventory, scope, now)
     missing = without_payload(planned.choices, reports)
     if missing:
@@ -150,6 +154,14 @@ def draw(client: redis.Redis, inventory: Inventory, wish: Wish, wait_s: float) -
         gates_of(wish, inventory),
         at_rest,
     )
+
+
+def _hosts_of(wish: Wish, inventory: Inventory) -> list[str]:
+    known = [host.name for host in inventory.hosts]
+    unknown = [name for name in wish.without_hosts if name not in known]
+    if unknown:
+        raise FleetDoubt([f"no host {name} in the inventory" for name in unknown])
+    return [name for name in known if name not in wish.without_hosts]
 
 
 def gates_of(wish: Wish, inventory: Inventory) -> GatePolicy:

@@ -11,9 +11,18 @@ from collections.abc import Mapping, Sequence
 
 from agents.wire import Kind, Report
 from scheduler.advisory import Advisory
-from scheduler.choice import Choice, Patching, Payload, Way, by_build, choose
+from scheduler.choice import (
+    Choice,
+    Patching,
+    Payload,
+    Way,
+    Withheld,
+    by_build,
+    choose,
+    withheld_of,
+)
 from scheduler.draft import Draft
-from scheduler.gate import Gate, Sight, hold
+from scheduler.gate import Answer, Gate, Sight, hold
 from scheduler.late_wave import is_late
 from scheduler.limits import Limits
 from scheduler.rollout import HostRecord, HostState, Rollout, RolloutState, Step
@@ -33,12 +42,16 @@ def choice_of(
     livepatch: bool,
     report: Report,
     host: HostRecord | None,
+    withheld: tuple[Withheld, ...] = (),
 ) -> Choice:
-    """What is done about a host, by what it shows now; `host`: its record, if it has one yet."""
+    """What is done about a host, by what it shows now; `host`: its record, if it has one yet.
+
+    `withheld`: what a person had reverted on it, where it has no record.
+    """
     if not advisories:
         return by_build(fixed_builds, report)
-    why_not = host.no_livepatch if host else ""
-    return choose(advisories, report, Patching(livepatch, why_not, stays_in_scope(host)))
+    why_not, kept = (host.no_livepatch, host.withheld) if host else ("", withheld)
+    return choose(advisories, report, Patching(livepatch, why_not, stays_in_scope(host), kept))
 
 
 def choice_now(rollout: Rollout, host: HostRecord, report: Report) -> Choice:
@@ -161,7 +174,11 @@ def _rebooted(draft: Draft, host: HostRecord, report: Report) -> str:
 
 
 def not_yet(draft: Draft, step: Step) -> Gate | None:
-    """No guest is sent to a host that has to be live-patched again first."""
+    """No guest is sent to a host that has to be live-patched again first; no payload is loaded
+    where a person had it reverted after the plan was made."""
+    if step.kind is Kind.LIVEPATCH:
+        found = withheld_of(draft.host(step.host).withheld, step.payload, step.build_id)
+        return Gate(Answer.DIFFERS, found.why) if found else None
     host = draft.host(step.destination) if step.destination else None
     again = host is not None and host.closed and host.wave is None
     if host is None or not again or host.state is not HostState.WAITING:

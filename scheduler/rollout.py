@@ -17,7 +17,7 @@ from agents.blackout import Blackout
 from agents.notices import Notice
 from agents.wire import Disk, Kind, MendAction, Order, Tuning, Wanted
 from scheduler.advisory import Advisory
-from scheduler.choice import Choice
+from scheduler.choice import Choice, Withheld
 from scheduler.frozen import Frozen
 from scheduler.gates import GatePolicy, HookRun
 from scheduler.outlook import Outlook as Outlook
@@ -179,6 +179,7 @@ class HostRecord(Frozen):
     reboots: int = 0
     choice: Choice | None = None  # what is done about it, and why
     no_livepatch: str = ""  # why no live patch is tried on it any more
+    withheld: tuple[Withheld, ...] = ()  # live patches that a person had reverted on it
     boot_id: str = ""  # of the boot in which it was last known to be safe
     before: Shown | None = None  # its reboot
     after: Shown | None = None

@@ -2,7 +2,7 @@
 
 import time
 
-from deploy.lab.guests import Guest, config, config_path
+from deploy.lab.guests import Guest, config, config_path, order
 from deploy.lab.scene import DESTINATION, SENDER, SOURCE
 from tests.lab_play import Play
 
@@ -24,6 +24,32 @@ def fill_memory(one: Play) -> None:
     one.scene.destination.check(f"xl create -p {path}", timeout_s=300)
     left = one.scene.destination.check("xl info free_memory").strip()
     one.note(f"{DESTINATION} had {free_mib} MiB free, now {left}")
+
+
+def take_its_name(one: Play) -> None:
+    """Another guest of the same name starts at the destination."""
+    name = one.guest.name
+    other = f"{name}-other"
+    text = config(Guest(other, 8)).replace(f'name="{other}"', f'name="{name}"')
+    one.scene.destination.check(f"cat > {config_path(name)}", stdin=text)
+    one.scene.destination.check(f"xl create {config_path(name)}", timeout_s=300)
+
+
+def crash_on_arrival(one: Play) -> None:
+    """The guest arrives and crashes before the destination's agent has looked again."""
+    there, name = one.scene.destination, one.guest.name
+    pids = there.check(f"pgrep -f '{AGENT}'").replace("\n", " ")
+    armed = one.scene.arm(SOURCE, "renamed")
+    there.check(f"kill -STOP {pids}")
+    one.note(f"the agent of {DESTINATION} is slow to look")
+    one.scene.strike(armed, SOURCE, "renamed")
+    while there.run(f"xl domid {name}").code != 0:
+        time.sleep(1)
+    order(there, name, "crash")
+    while there.run(f"xl domid {name}").code == 0:
+        time.sleep(1)
+    one.note("it crashed, and on_crash=destroy took its domain away")
+    there.check(f"kill -CONT {pids}")
 
 
 def wake(one: Play, name: str) -> None:

@@ -12,48 +12,31 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lab.build_id import build_id, with_another_build_id
-from deploy.lab.guests import Guest, config, config_path, order
+from deploy.lab.guests import Guest
 from deploy.lab.scene import DESTINATION, HELPER, RECEIVER, SENDER, SOURCE
 from scheduler.rollout import HostState, RolloutState
 from tests.lab_acts import (
     AGENT,
     SLOW_MS,
     SSH,
+    crash_on_arrival,
     fill_memory,
     slow_handshake,
+    take_its_name,
     until_xl_has_ended,
     wake,
 )
-from tests.lab_kit import lab_of, layout, say
-from tests.lab_play import HOSTS, Play, play
-from tests.lab_stage import ADVISORY, Stage, free_port, installed, now, staged
+from tests.lab_kit import say
+from tests.lab_play import HOSTS, Play, half_fixed, play
+from tests.lab_stage import ADVISORY, Stage, now
 
 pytestmark = pytest.mark.timeout(2400)
-
-PATIENCE = {
-    "XENROLL_LIMITS__STALE_AFTER_S": "90",
-    "XENROLL_LIMITS__RETRY_BACKOFF_S": "3600",  # one attempt is what is looked at
-    "XENROLL_LIMITS__SETTLE_LIMIT_S": "60",
-    "XENROLL_LIMITS__REBOOT_LIMIT_S": "150",
-}
 
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with lab_of(HOSTS, redis_port=free_port(layout())) as lab:
-        fixed = with_another_build_id(lab.images.xen, lab.layout.run)
-        installed(lab, DESTINATION, fixed)
-        lab.switch_off(DESTINATION)
-        lab.switch_on(DESTINATION)
-        with staged(lab, free_port(lab.layout), PATIENCE) as stage:
-            began = now()
-            for name in HOSTS:
-                stage.enroll(name)
-            stage.wait_for_agents(HOSTS, began)
-            stage.apply_inventory(HOSTS)
-            stage.obey("advisory", "add", ADVISORY, "--fixed-build", build_id(fixed))
-            yield stage
+    with half_fixed() as made:
+        yield made
 
 
 @pytest.fixture
@@ -141,9 +124,7 @@ def test_a_name_that_is_taken_there_leaves_the_guest_where_it_was(
 ) -> None:
     def act(one: Play) -> None:
         one.scene.disturb(DESTINATION, "incoming", f"STOP:{RECEIVER}")
-        text = config(Guest("clash-other", 8)).replace('name="clash-other"', 'name="clash"')
-        one.scene.destination.check(f"cat > {config_path('clash')}", stdin=text)
-        one.scene.destination.check(f"xl create {config_path('clash')}", timeout_s=300)
+        take_its_name(one)
         one.scene.signal(DESTINATION, "CONT", RECEIVER)
         one.outcome("stayed")
         beat = one.where()
@@ -266,18 +247,7 @@ def test_a_guest_that_crashes_when_it_has_moved_is_reported_as_crashed(
     stage: Stage, ended: list[Play]
 ) -> None:
     def act(one: Play) -> None:
-        pids = one.scene.destination.check(f"pgrep -f '{AGENT}'").replace("\n", " ")
-        armed = one.scene.arm(SOURCE, "renamed")
-        one.scene.destination.check(f"kill -STOP {pids}")
-        one.note(f"the agent of {DESTINATION} is slow to look")
-        one.scene.strike(armed, SOURCE, "renamed")
-        while one.scene.destination.run(f"xl domid {one.guest.name}").code != 0:
-            time.sleep(1)
-        order(one.scene.destination, one.guest.name, "crash")
-        while one.scene.destination.run(f"xl domid {one.guest.name}").code == 0:
-            time.sleep(1)
-        one.note("it crashed, and on_crash=destroy took its domain away")
-        one.scene.destination.check(f"kill -CONT {pids}")
+        crash_on_arrival(one)
         one.outcome("crashed")
         one.halt()
         assert one.where() == {}

@@ -1,11 +1,13 @@
 """One failure on real Xen: a rollout moves one guest, somebody disturbs it, and we look."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.wire import Kind, Wanted
+from deploy.lab.build_id import build_id, with_another_build_id
 from deploy.lab.guests import Guest, create, wait_for_beat
 from deploy.lab.record import clear
 from deploy.lab.scene import DESTINATION, SOURCE, Scene
@@ -13,8 +15,8 @@ from deploy.lab.sightings import Beat, Sighting, beat_of, running_twice
 from deploy.lab.watch import Watch
 from scheduler.book import Book
 from scheduler.rollout import ENDED, Happening, RolloutState, Step
-from tests.lab_kit import say
-from tests.lab_stage import ADVISORY, Stage, now
+from tests.lab_kit import lab_of, layout, say
+from tests.lab_stage import ADVISORY, Stage, free_port, installed, now, staged
 
 SETTLE_TIMEOUT_S = 900.0
 HOSTS = (SOURCE, DESTINATION)
@@ -22,6 +24,32 @@ JOURNALS = (
     "cd /var/lib/xenroll-agent/attempts && for one in {pattern}; do [ -d $one ] || continue; "
     'echo "## $one"; cat $one/exit.json $one/err.log; done'
 )
+
+
+PATIENCE = {
+    "XENROLL_LIMITS__STALE_AFTER_S": "90",
+    "XENROLL_LIMITS__RETRY_BACKOFF_S": "3600",  # one attempt is what is looked at
+    "XENROLL_LIMITS__SETTLE_LIMIT_S": "60",
+    "XENROLL_LIMITS__REBOOT_LIMIT_S": "150",
+}
+
+
+@contextmanager
+def half_fixed() -> Iterator[Stage]:
+    """Two enrolled hosts without a guest, the second of them on the fixed hypervisor."""
+    with lab_of(HOSTS, redis_port=free_port(layout())) as lab:
+        fixed = with_another_build_id(lab.images.xen, lab.layout.run)
+        installed(lab, DESTINATION, fixed)
+        lab.switch_off(DESTINATION)
+        lab.switch_on(DESTINATION)
+        with staged(lab, free_port(lab.layout), PATIENCE) as stage:
+            began = now()
+            for name in HOSTS:
+                stage.enroll(name)
+            stage.wait_for_agents(HOSTS, began)
+            stage.apply_inventory(HOSTS)
+            stage.obey("advisory", "add", ADVISORY, "--fixed-build", build_id(fixed))
+            yield stage
 
 
 @dataclass

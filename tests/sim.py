@@ -445,6 +445,7 @@ class Sim:
             Kind.MEND: self._mend,
             Kind.RETUNE: self._retune,
             Kind.LIVEPATCH: self._patch,
+            Kind.REVERT: self._revert,
         }
 
     def say(
@@ -578,6 +579,19 @@ class Sim:
 
         return 2.0, then
 
+    def _revert(self, order: Order) -> tuple[float, Callable[[], None]]:
+        host = self.hosts[order.host]
+
+        def then() -> None:
+            on_top = host.livepatches[-1:] == (order.payload,)
+            if on_top:
+                host.livepatches = host.livepatches[:-1]
+            text = "" if on_top else "Error 16: Device or resource busy\n"
+            host.report = None
+            self.say(order, AttemptState.ENDED, exit_code=0 if on_top else 2, text=text)
+
+        return 2.0, then
+
     def reboot_by_itself(self, name: str) -> None:
         """A host that nobody told to: its guests start again, its live patches do not."""
         host = self.hosts[name]
@@ -662,6 +676,7 @@ class Sim:
             build_id=host.build,
             livepatches=host.livepatches,
             payloads={} if host.name in self.without_payloads else dict(self.payloads),
+            reverts=True,
             cpu_vendor="GenuineIntel",
             cpu_signature="06-55-07",
             microcode=host.microcode,

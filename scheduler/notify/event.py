@@ -27,7 +27,7 @@ CRITICAL = ("stopped", "both", "unknown", "crashed", "suspended")
 WARNING = (
     *("paused", "abort", "aborted", "blocked", "failed", "alarm", "silent"),
     *("refused", "stayed", "held", "mending", "late", "lost", "lacking", "exposed"),
-    *("arrival", "quarantined", "left_out", "put_off", "waits", "aside"),
+    *("arrival", "quarantined", "left_out", "put_off", "waits", "aside", "withheld"),
 )
 DEBUG = ("started", "moved", "draining", "moot", "opened", "notice", "loading", "retune")
 SEVERITIES = {

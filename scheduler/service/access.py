@@ -34,7 +34,7 @@ class Role(StrEnum):
     """What a caller may do; each may do all that the one before it may."""
 
     VIEWER = "viewer"  # read everything but tokens
-    ON_CALL = "on-call"  # pause, resume and abort
+    ON_CALL = "on-call"  # pause, resume, abort, and revert live patches
     SECURITY = "security"  # start rollouts
     ADMIN = "admin"  # read the audit trail
 

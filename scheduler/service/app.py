@@ -23,6 +23,7 @@ from scheduler.service import (
     api_events,
     api_evidence,
     api_fleet,
+    api_livepatch,
     api_notify,
     api_rollouts,
     api_wishes,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 PARTS = (
     *(api_advisories, api_change, api_crashes, api_fleet, api_rollouts),
-    *(api_wishes, api_act, api_events, api_evidence, api_notify),
+    *(api_wishes, api_act, api_events, api_evidence, api_notify, api_livepatch),
 )
 PAGES = (health, metrics, login, report, pages, page_act, page_notify, page_parts, page_pause)
 STATIC = Path(__file__).parent / "static"

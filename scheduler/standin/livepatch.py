@@ -2,6 +2,7 @@
 
 A payload file is a few lines of text: `build-id: HEX` names the hypervisor build it fits and
 `id: TEXT` the patch itself (as every real payload does; two files of one id are the same patch),
+`depends: TEXT` the id of the patch that it is applied on (else on the hypervisor itself),
 `metadata: TEXT` is shown by `list`.  Exit codes: 0 done, 1 error, 2 try again.
 """
 
@@ -38,13 +39,13 @@ HELP = (
     "      --nodeps           Disable inter-module buildid dependency check.\n"
     "                         Check only against hypervisor buildid.\n"
 )
-EAGAIN, ENOENT, EEXIST, EINVAL = 11, 2, 17, 22
+EAGAIN, ENOENT, EEXIST, EINVAL, EBUSY = 11, 2, 17, 22, 16
 TEXTS = {
     EAGAIN: "Resource temporarily unavailable",
     ENOENT: "No such file or directory",
     EEXIST: "File exists",
     EINVAL: "Invalid argument",
-    16: "Device or resource busy",
+    EBUSY: "Device or resource busy",
 }
 # action -> (state it needs, state it leads to, what it says)
 ACTIONS = {
@@ -102,7 +103,7 @@ def _payload(text: str) -> dict[str, str]:
 
 def _error(number: int) -> int:
     complain(f"Error {number}: {TEXTS[number]}\n")
-    return 2 if number in (EAGAIN, 16) else 1
+    return 2 if number in (EAGAIN, EBUSY) else 1
 
 
 def _upload(dom0: Dom0, name: str, path: str) -> int:
@@ -121,9 +122,10 @@ def _upload(dom0: Dom0, name: str, path: str) -> int:
     with dom0.change() as change:
         refusal = _unfit(change.state, name, payload)
         if refusal is None:
+            facts = {fact: payload.get(fact) for fact in ("id", "depends")}
             metadata = payload.get("metadata", "")
             change.state["livepatches"].append(
-                {"name": name, "state": "CHECKED", "metadata": metadata, "id": payload.get("id")}
+                {"name": name, "state": "CHECKED", "metadata": metadata, **facts}
             )
             change.note("livepatch", name=name, state="CHECKED")
     if refusal is not None:
@@ -168,13 +170,11 @@ def _act(dom0: Dom0, action: str, name: str) -> int:
         complain(f"{name} is in the wrong state.\nCurrent state: {now}\nExpected state: {needed}\n")
         return 1
     say(f"{verb} {name}... ")
-    # A payload that may have changed its own data is not applied again, as seen on real Xen.
-    stale = action == "apply" and found[0].get("reverted")
-    failure = EINVAL if stale else _failure(dom0)
+    failure = _not_in_turn(dom0.state(), found[0], action) or _failure(dom0)
     if failure is not None:
         say("failed\n")
         with dom0.change() as change:
-            _patch(change.state, name)["rc"] = failure if failure == EINVAL else 0
+            _patch(change.state, name)["rc"] = failure if failure in (EINVAL, EBUSY) else 0
         return _error(failure)
     dom0.world.sleep(0.06)
     with dom0.change() as change:
@@ -182,6 +182,19 @@ def _act(dom0: Dom0, action: str, name: str) -> int:
         change.note("livepatch", name=name, state=after or "unloaded")
     say("completed\n")
     return 0
+
+
+def _not_in_turn(state: dict[str, Any], patch: dict[str, Any], action: str) -> int | None:
+    """Patches are a pile: what is applied depends on the topmost, and only that is reverted."""
+    applied = [one for one in state["livepatches"] if one["state"] == "APPLIED"]
+    top = max(applied, key=lambda one: one.get("turn", 0)) if applied else None
+    if action == "revert":
+        return EBUSY if top is not None and top["name"] != patch["name"] else None
+    if action != "apply":
+        return None
+    # A payload that may have changed its own data is not applied again, as seen on real Xen.
+    fits = patch.get("depends") == (top.get("id") if top else None)
+    return EINVAL if patch.get("reverted") or not fits else None
 
 
 def _failure(dom0: Dom0) -> int | None:
@@ -200,7 +213,8 @@ def _set_state(state: dict[str, Any], action: str, name: str, after: str | None)
     if after is None:
         state["livepatches"] = [p for p in state["livepatches"] if p["name"] != name]
         return
-    _patch(state, name).update(state=after, reverted=action == "revert", rc=0)
+    turn = 1 + max(one.get("turn", 0) for one in state["livepatches"])
+    _patch(state, name).update(state=after, reverted=action == "revert", rc=0, turn=turn)
 
 
 def _patch(state: dict[str, Any], name: str) -> dict[str, Any]:

@@ -259,7 +259,6 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=_heeds_ctrl_c,
         )
         os.close(theirs)
         self.text = ""
@@ -294,11 +293,6 @@ class Terminal:
         self.process.kill()
         self.process.wait()
         os.close(self.ours)
-
-
-def _heeds_ctrl_c() -> None:
-    """Whatever started these tests may have told its children to ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_ctrl_c_on_a_watch_detaches_says_so_and_the_rollout_goes_on(running: Served) -> None:

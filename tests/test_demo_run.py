@@ -112,7 +112,7 @@ def test_a_run_that_is_ended_by_ctrl_c_leaves_nothing_and_is_gone_on_with(
     nothing_is_left_of(state)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_death_of_the_demo_itself_leaves_nothing_running(
     fleet_path: Path, tmp_path: Path
 ) -> None:

@@ -42,9 +42,11 @@ def test_every_command_stands_in_readme_and_has_help(readme: str) -> None:
     assert [name for name, command in found if not command.help] == []
 
 
-def test_every_command_that_readme_names_exists(readme: str) -> None:
+@pytest.mark.parametrize("name", ["README.md", "deploy/operating.md", "deploy/runbook.md"])
+def test_every_command_that_a_document_names_exists(repository: Path, name: str) -> None:
     known = {name for name, _ in all_commands()}
-    named = set(re.findall(r"xenroll (?:plan|check|controller|(?:[a-z]+ [a-z]+))", readme))
+    text = (repository / name).read_text()
+    named = set(re.findall(r"xenroll (?:plan|check|controller|(?:[a-z]+ [a-z]+))", text))
     named = {name for name in named if name.split()[1] in {k.split()[1] for k in known}}
     assert named
     assert named <= known
@@ -76,12 +78,24 @@ def test_every_exit_code_stands_in_readme(readme: str) -> None:
     assert [code for code in Exit if not re.search(rf"\b{code.value}\b", paragraph)] == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+DOCUMENTS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "deploy/operating.md",
+    "deploy/runbook.md",
+    "deploy/lab/README.md",
+    "tests/stories/README.md",
+]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_file_that_a_document_names_exists(repository: Path, name: str) -> None:
     text = (repository / name).read_text()
     paths = re.findall(r"`((?:planner|agents|scheduler|deploy|tests)/[\w./*-]*)`", text)
     links = re.findall(r"\]\(([\w./-]+)\)", text)
-    missing = [path for path in {*paths, *links} if not list(repository.glob(path.rstrip("/")))]
+    missing = [path for path in paths if not list(repository.glob(path.rstrip("/")))]
+    missing += [link for link in links if not (repository / name).parent.joinpath(link).exists()]
     assert missing == []
 
 

@@ -33,8 +33,8 @@ def played_fleet(client: redis.Redis, **gates: object) -> RedisFleet:
     return played
 
 
-def test_the_readmes_example_is_an_inventory() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_documented_example_is_an_inventory() -> None:
+    text = (ROOT / "deploy/operating.md").read_text()
     example = text.split("```json\n")[1].split("```")[0]
     inventory = load_inventory(f"{{{example}}}".encode())
     assert inventory.gates.soak_s == 3600 and inventory.gates.approval

@@ -249,6 +249,16 @@ def test_only_the_process_that_was_started_is_ended(tmp_path: Path) -> None:
     stranger.communicate(b"\n")
 
 
+def test_a_process_that_ends_while_it_is_looked_at_runs_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ended(path: Path) -> str:
+        raise ProcessLookupError(3, "No such process", str(path))  # as a read in /proc says it
+
+    monkeypatch.setattr(Path, "read_text", ended)
+    assert processes.start_time(os.getpid()) is None
+
+
 def test_a_process_that_ignores_sigterm_ends_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

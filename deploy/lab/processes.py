@@ -42,7 +42,7 @@ def start_time(pid: int) -> int | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         threads = len(os.listdir(f"/proc/{pid}/task"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter: it ended while it was read
         return None
     state, *fields = stat.rpartition(")")[2].split()
     return None if state == "Z" and threads <= 1 else int(fields[START_FIELD - 1])

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -32,7 +38,13 @@ FLAGS = (
     "--hide-scrollbars",
 )
 DESK, PHONE = (1440, 1000), (390, 844)
-WAIT_S = 60
+WAIT_S = 120
+NOT_YET = (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    ElementNotInteractableException,
+    ElementClickInterceptedException,
+)
 MIB = 2**20
 
 
@@ -54,14 +66,14 @@ class Browser:
     def log_in(self, role: Role, path: str = "") -> None:
         """Open the login link of this role, and wait until a page is there."""
         self.driver.get(f"{self.running.url}/login#{self.running.tokens[role]}")
-        self.wait(lambda: "/login" not in self.driver.current_url)
+        self.wait(lambda: "/login" not in self.driver.current_url and self.loaded(), "a page")
         if path:
             self.open(path)
 
     def log_out(self) -> None:
         """Press the button, and wait for the login page."""
-        self.find("header form button").click()
-        self.wait(lambda: "/login" in self.driver.current_url)
+        self.press("header form button")
+        self.wait(lambda: "/login" in self.driver.current_url and self.loaded(), "the login page")
 
     def open(self, path: str) -> None:
         """Go to a page."""
@@ -70,6 +82,28 @@ class Browser:
     def wait(self, condition: Any, what: str = "") -> Any:
         """Wait for something to become true."""
         return WebDriverWait(self.driver, WAIT_S, 0.1).until(lambda _: condition(), what)
+
+    def loaded(self) -> bool:
+        """Whether the page is there whole, and its scripts have run."""
+        return bool(self.run("return document.readyState") == "complete")
+
+    def press(self, selector: str) -> None:
+        """Click it as soon as that can be done; what is being replaced is looked for again."""
+        self._act(selector, WebElement.click)
+
+    def fill(self, selector: str, *keys: str) -> None:
+        """Type into it as soon as that can be done."""
+        self._act(selector, lambda element: element.send_keys(*keys))
+
+    def _act(self, selector: str, act: Callable[[WebElement], None]) -> None:
+        def acted() -> bool:
+            try:
+                act(self.find(selector))
+            except NOT_YET:
+                return False
+            return True
+
+        self.wait(lambda: self.loaded() and acted(), f"{selector} is there to be used")
 
     def find(self, selector: str) -> WebElement:
         """The first element of this CSS selector."""

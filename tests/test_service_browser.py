@@ -54,8 +54,7 @@ def test_a_login_link_lets_in_and_leaves_no_token_behind(page: Browser) -> None:
     page.open("/login?next=/hosts")
     page.wait(lambda: "/login" not in page.driver.current_url, "logged in already: go on")
     assert page.driver.current_url.endswith("/hosts")
-    page.find("header form button").click()
-    page.wait(lambda: "/login" in page.driver.current_url)
+    page.log_out()
     page.open("/hosts")
     assert "/login?next=/hosts" in page.driver.current_url
     assert page.complaints() == []
@@ -116,17 +115,17 @@ def test_a_wave_and_a_host_are_paused_by_their_buttons(page: Browser) -> None:
     button = page.find('.waves [data-action="pause"]')
     wave = button.get_attribute("data-value")
     page.run("arguments[0].scrollIntoView({block: 'center'})", button)
-    page.find('.waves [data-action="pause"]').click()
+    page.press('.waves [data-action="pause"]')
     assert page.text("#t-part") == f"Pause wave {wave}?"
-    page.find("#go-part").click()  # no reason given: the form stays
+    page.press("#go-part")  # no reason given: the form stays
     assert f"wave:{wave}" not in control("xsa-1")
-    page.find("#reason-part").send_keys("disks look slow", Keys.ENTER)
+    page.fill("#reason-part", "disks look slow", Keys.ENTER)
     page.wait(lambda: f"wave:{wave}" in control("xsa-1"))
     page.wait(lambda: "disks look slow" in page.text(".waves"))
     page.open("/hosts/h3")
-    page.find('[data-action="abort"]').click()
-    page.find("#reason-part").send_keys("its owner asks")
-    page.find("#go-part").click()
+    page.press('[data-action="abort"]')
+    page.fill("#reason-part", "its owner asks")
+    page.press("#go-part")
     page.wait(lambda: "host:h3" in control("xsa-1"))
     page.wait(lambda: "its owner asks" in page.text())
     assert page.complaints() == []
@@ -138,11 +137,11 @@ def test_pause_resume_and_abort_with_a_reason_from_a_phone(page: Browser) -> Non
     page.size(*PHONE)
     page.log_in(Role.ON_CALL)
     page.live()
-    page.find("#do-pause").click()
-    page.find("#ask-pause button.pause").click()  # no reason given: the form stays
+    page.press("#do-pause")
+    page.press("#ask-pause button.pause")  # no reason given: the form stays
     assert control("xsa-1")["wanted"] == Wanted.RUN
-    page.find("#reason-pause").send_keys("disks look slow")
-    page.find("#ask-pause button.pause").click()
+    page.fill("#reason-pause", "disks look slow")
+    page.press("#ask-pause button.pause")
     page.wait(lambda: control("xsa-1")["wanted"] == Wanted.PAUSE)
     page.wait(lambda: "disks look slow" in page.text(".hero"))
     assert state(page) == "pausing"
@@ -151,17 +150,17 @@ def test_pause_resume_and_abort_with_a_reason_from_a_phone(page: Browser) -> Non
         played.round(controller)
     assert played.head().state is RolloutState.PAUSED
     page.wait(lambda: state(page) == "paused", "the controller's word is shown")
-    page.find("#do-resume").click()
-    page.find("#reason-resume").send_keys("they are fine", Keys.ENTER)
+    page.press("#do-resume")
+    page.fill("#reason-resume", "they are fine", Keys.ENTER)
     page.wait(lambda: control("xsa-1")["wanted"] == Wanted.RUN)
     played.round(controller)
     page.wait(lambda: state(page) == "running")
-    page.find("#do-abort").click()
-    page.find("#reason-abort").send_keys("wrong build")
-    page.find("#ask-abort button.abort").click()  # the box is not ticked: the form stays
+    page.press("#do-abort")
+    page.fill("#reason-abort", "wrong build")
+    page.press("#ask-abort button.abort")  # the box is not ticked: the form stays
     assert control("xsa-1")["wanted"] == Wanted.RUN
-    page.find("#ask-abort input[name=sure]").click()
-    page.find("#ask-abort button.abort").click()
+    page.press("#ask-abort input[name=sure]")
+    page.press("#ask-abort button.abort")
     page.wait(lambda: control("xsa-1")["wanted"] == Wanted.ABORT)
     played.run(controller)
     page.wait(lambda: state(page) == "aborted")
@@ -176,13 +175,13 @@ def test_the_dialog_says_what_a_pause_costs_before_it_is_pressed(page: Browser) 
     page.size(*PHONE)
     page.log_in(Role.ON_CALL)
     page.live()
-    page.find("#do-pause").click()
+    page.press("#do-pause")
     page.wait(lambda: "After 60 min it ends" in page.text("#pause-cost"), "the cost of an hour")
     assert "hosts stay closed half emptied" in page.text("#pause-cost")
-    page.find("#pause-for option[value='14400']").click()
+    page.press("#pause-for option[value='14400']")
     page.wait(lambda: "After 4 h 00 min it ends" in page.text("#pause-cost"), "of four hours")
     assert page.run("return document.activeElement.id") in ("reason-pause", "pause-for")
-    page.find("#reason-pause").send_keys("disks look slow", Keys.ENTER)
+    page.fill("#reason-pause", "disks look slow", Keys.ENTER)
     page.wait(lambda: played.store.control("xsa-1")["wanted"] == Wanted.PAUSE)
     assert page.complaints() == []
 
@@ -199,7 +198,7 @@ def test_a_second_person_approves_a_rollout_with_the_keyboard_alone(
         page.log_out()
         page.log_in(Role.SECURITY)
         page.live()
-        page.find("#do-approve").send_keys(Keys.ENTER)
+        page.fill("#do-approve", Keys.ENTER)
         assert "a second person has to" in page.text("#ask-approve")
         page.driver.switch_to.active_element.send_keys("looked at the plan", Keys.ENTER)
         page.wait(lambda: control("xsa-1")["wanted"] == Wanted.RUN, "it is approved")
@@ -226,9 +225,9 @@ def test_a_wave_that_waits_for_a_word_is_approved_by_its_button(
         page.live()
         wave = page.find('[data-action="approve"]').get_attribute("data-value")
         page.run("document.querySelector('[data-action=approve]').scrollIntoView()")
-        page.find('[data-action="approve"]').send_keys(Keys.ENTER)
+        page.fill('[data-action="approve"]', Keys.ENTER)
         assert page.text("#t-part") == f"Approve wave {wave}?"
-        page.find("#reason-part").send_keys("the canary looks well", Keys.ENTER)
+        page.fill("#reason-part", "the canary looks well", Keys.ENTER)
         page.wait(lambda: f"approve:{wave}" in played.store.control("xsa-1"), page.text())
         assert "canary looks well" in played.store.control("xsa-1")[f"approve:{wave}"]
         played.round(controller)
@@ -254,9 +253,9 @@ def test_the_test_button_of_a_target_says_what_came_back(page: Browser, tmp_path
         thread.start()
         try:
             page.log_in(Role.ON_CALL, "/notifications")
-            page.wait(lambda: sender.outbox.leader() != "")
+            page.wait(sender.outbox.status, "the sender has said what it sends to")
             page.open("/notifications")
-            page.find("button[value=test]").send_keys(Keys.ENTER)
+            page.fill("button[value=test]", Keys.ENTER)
             page.wait(lambda: "Test of chat: HTTP 204" in page.text(), "the answer is shown")
         finally:
             ending.set()
@@ -275,8 +274,8 @@ def test_a_host_is_paused_and_resumed_from_its_page_in_the_dark(page: Browser) -
     page.scheme("dark")
     page.log_in(Role.ON_CALL, "/hosts/h2")
     for action in ("pause", "resume"):
-        page.find(f'[data-action="{action}"]').click()
-        page.find("#reason-part").send_keys("its disks", Keys.ENTER)
+        page.press(f'[data-action="{action}"]')
+        page.fill("#reason-part", "its disks", Keys.ENTER)
         said = f'"{"pause" if action == "pause" else "run"}"'
         page.wait(lambda said=said: said in control("xsa-1").get("host:h2", '"run"'), action)
         other = "resume" if action == "pause" else "pause"
@@ -286,10 +285,10 @@ def test_a_host_is_paused_and_resumed_from_its_page_in_the_dark(page: Browser) -
 
 def test_not_now_and_escape_change_nothing(page: Browser) -> None:
     page.log_in(Role.ON_CALL)
-    page.find("#do-abort").click()
-    page.find("#ask-abort [data-close]").click()
-    page.find("#do-pause").click()
-    page.find("#reason-pause").send_keys("something", Keys.ESCAPE)
+    page.press("#do-abort")
+    page.press("#ask-abort [data-close]")
+    page.press("#do-pause")
+    page.fill("#reason-pause", "something", Keys.ESCAPE)
     page.wait(lambda: not page.all("dialog[open]"))
     assert page.running.played.store.control("xsa-1")["wanted"] == Wanted.RUN
 

@@ -43,7 +43,8 @@ SECRET = Advisory(
     embargo_until=START + timedelta(hours=30),
     codename="Silent Otter",
 )
-REAL = re.compile(r"xsa[-_ ]?470|99999|at will|read .{0,12}everything", re.IGNORECASE)
+CVE_NUMBER = r"(?<![\d.])99999(?!\d)"  # and not the end of a fraction
+REAL = re.compile(rf"xsa[-_ ]?470|{CVE_NUMBER}|at will|read .{{0,12}}everything", re.IGNORECASE)
 ROLLOUT = "silent-otter"
 
 
@@ -196,6 +197,7 @@ def test_after_the_hour_everybody_reads_it(running: Served) -> None:
 def arguments(words: list[str], command: Any, empty: Path) -> list[str]:
     """What a command's arguments and its reason are given."""
     given = {"rollout": ROLLOUT, "advisory": "Silent Otter", "guest_class": "pv"}
+    given |= {"host": "h1", "payload": "xsa470-4.17"}
     names = {"host": "h1", "guest": "g1", "advisory": "Silent Otter", "notify": "hook"}
     given |= {"file": str(empty), "name": names.get(words[0], "")}
     asked = [one.name for one in command.params if one.param_type_name == "argument"]

@@ -307,6 +307,6 @@ def test_no_command_line_of_xl_is_given_a_name_as_anything_but_one_word() -> Non
     by_name = {"rename"}
     assert told - by_name == {
         *("migrate", "create", "shares", "share", "cpupool_migrate", "vcpu_pin"),
-        *("livepatch_upload", "livepatch_unload", "livepatch_apply"),
+        *("livepatch_upload", "livepatch_unload", "livepatch_apply", "livepatch_revert"),
         "xenstore_node",  # a path below "/", of a domid or of a UUID that was read as one
     }, "guests are named by their domid: whoever takes a name here has to say why"

@@ -51,6 +51,10 @@ class Now:
     lost: Collection[str] = ()
 
 
+class NothingToReboot(ValueError):
+    """Guests are on their way, and no host is left that can be rebooted: a plan has no wave."""
+
+
 def replan(
     fleet: Fleet, fleet_sha256: str, announced: Plan, now: Now, options: PlanOptions
 ) -> Plan:
@@ -61,8 +65,8 @@ def replan(
     is 0. Hosts keep their announced wave and order, guests their announced destination, wherever
     that is still valid; hosts and guests that are new come after them. No extra move is spent on
     speed. Raises ValueError where `now` names something that the fleet does not have, where a host
-    that is away holds a guest to be moved, or where guests are on their way and nothing is to be
-    rebooted: a plan has no wave for their moves then.
+    that is away holds a guest to be moved; NothingToReboot where guests are on their way and
+    nothing is to be rebooted: a plan has no wave for their moves then.
     """
     began_s = options.clock()
     arrays = arrays_of(fleet)
@@ -75,7 +79,7 @@ def replan(
         others = (_repeated(arrays, now, announced), _searched(arrays, now, announced, stuck))
         grower = min((grower, *others), key=lambda one: len(_stuck(one)))
     if now.flights and not grower.waves():
-        raise ValueError("guests are on their way, and no host is left that can be rebooted")
+        raise NothingToReboot("guests are on their way, and no host is left that can be rebooted")
     known = dict.fromkeys(lost, "is not to be touched: it does not report, or is looked after")
     return plan_of(
         Candidate(grower), bounds_of(arrays), fleet_sha256, known, lambda: options.clock() - began_s

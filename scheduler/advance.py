@@ -35,7 +35,7 @@ from scheduler.leaving import leave, open_hosts
 from scheduler.limits import Limits
 from scheduler.livepatching import still_exposed, too_many_failed, watch
 from scheduler.outcomes import seen, settled, stop
-from scheduler.part_wants import Approved, WantsPart, take_up
+from scheduler.part_wants import PartWord, take_up
 from scheduler.planned import Planned, take_over
 from scheduler.reverted import Withholds, exposed_again, take_up_withheld
 from scheduler.rollout import (
@@ -45,6 +45,7 @@ from scheduler.rollout import (
     RolloutState,
     StepState,
 )
+from scheduler.waiting import OnlySilentLeft, give_way, tend_waiting
 from scheduler.wave_gates import tend
 from scheduler.wave_holds import Answers
 
@@ -112,7 +113,8 @@ class Foreseen:
     outlook: Outlook
 
 
-Told = WantsPart | Approved | HookEnded | Doubted | Replanned | Foreseen | CrashEvent | Withholds
+PlanNews = Replanned | OnlySilentLeft | Foreseen
+Told = PartWord | HookEnded | Doubted | PlanNews | CrashEvent | Withholds
 Event = Tick | AttemptSeen | Settled | Wants | Told
 
 
@@ -141,7 +143,7 @@ def advance(book: Book, event: Event, limits: Limits) -> Change:
 
 def _told(draft: Draft, event: Told, limits: Limits) -> None:
     """What people, planner and forecast say."""
-    if isinstance(event, WantsPart | Approved):
+    if isinstance(event, PartWord):
         take_up(draft, event)
     elif isinstance(event, HookEnded):
         hook_ended(draft, event)
@@ -153,6 +155,8 @@ def _told(draft: Draft, event: Told, limits: Limits) -> None:
         take_over(draft, event.planned)
     elif isinstance(event, Withholds):
         take_up_withheld(draft, event)
+    elif isinstance(event, OnlySilentLeft):
+        give_way(draft)
     else:
         take(draft, event, limits)
 
@@ -272,6 +276,7 @@ def _finish(draft: Draft, sight: Sight, limits: Limits) -> None:
     left = [n for n in draft.book.unfinished if draft.step(n).state is not StepState.SKIPPED]
     added = [s for s in draft.steps if s not in draft.book.steps]
     down = any(guest.down for guest in draft.book.guests.values())
+    tend_waiting(draft)
     if left or added or down or waits_for_hooks(draft):
         return
     if state is RolloutState.RUNNING and awaited(draft):

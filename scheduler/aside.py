@@ -17,7 +17,7 @@ from scheduler.outcomes import describe, stop
 from scheduler.rollout import HostRecord, HostState, RolloutState, StepState
 from scheduler.waves import Hold
 
-GOES_ON = frozenset({RolloutState.RUNNING, RolloutState.REPLANNING})
+GOES_ON = frozenset({RolloutState.RUNNING, RolloutState.REPLANNING, RolloutState.ABORTING})
 UNTOUCHED = frozenset({HostState.WAITING, HostState.DRAINING})
 
 

@@ -12,7 +12,7 @@ from scheduler.cli_forecast import rollout_forecast
 from scheduler.cli_people import Reason, RolloutId, Yes, ask, chosen, people, sure, the_rollout, why
 from scheduler.cli_print import Column, document, print_lines, print_rows
 from scheduler.cli_watch import DETACHED, again_and_again
-from scheduler.cli_wishes import abort, approve, begin, pause, resume
+from scheduler.cli_wishes import abort, approve, begin, dead, pause, resume
 
 PLANNING_S = 600.0
 """The longest that hosts' looks and a plan of a large fleet may take."""
@@ -175,7 +175,7 @@ def _print_progress(api: Api, rollout_id: str) -> bool:
 
 
 people(app, "forecast", watch=True)(rollout_forecast)
-for command in (pause, resume, abort, approve, begin):
+for command in (pause, resume, abort, dead, approve, begin):
     people(app)(command)
 
 

@@ -24,6 +24,7 @@ SAID = {
     "resume": "resumed",
     "abort": "aborted: no new step starts; closed hosts open when running ones have ended",
     "approve": "is approved",
+    "dead": "taken for dead: what hangs on it is judged from what can be seen",
     "start": "begins",
 }
 
@@ -54,6 +55,21 @@ def abort(
     With --wave or --host the rollout goes on without these hosts.
     """
     _act(rollout, wave, host, "abort", reason, yes)
+
+
+def dead(
+    host: Annotated[str, typer.Option("--host", help="A host that does not report.")],
+    rollout: RolloutId = None,
+    reason: Reason = "",
+    yes: Yes = False,
+) -> None:
+    """Say that a silent host's power is cut, and stays cut: nothing runs there any more.
+
+    Moves that hang on it are judged from their other end alone, guests that were shut down there
+    are left to you; the rollout, or its abort, goes on without it. If the host runs after all,
+    guests may come to run twice: look, or cut its power, first.
+    """
+    _act(rollout, None, host, "dead", reason, yes)
 
 
 def approve(

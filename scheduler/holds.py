@@ -9,11 +9,15 @@ from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.comeback import LACKING
 from scheduler.frozen import Frozen
-from scheduler.in_flight import frozen_moves
+from scheduler.in_flight import frozen_moves, must_end_first
+from scheduler.late_wave import listed
 from scheduler.outcomes import describe
 from scheduler.rollout import RolloutState, Step
 from scheduler.wave_holds import LIVE
 from scheduler.waves import Hold
+
+UNCLEAR = frozenset({"unknown", "both"})
+"""Outcomes of a step under way that a person has to look into."""
 
 
 class HeldView(Frozen):
@@ -27,9 +31,10 @@ class HeldView(Frozen):
 
 def holds(book: Book) -> tuple[HeldView, ...]:
     """All of it: the rollout's first, then waves by number, hosts by name, guests by name."""
+    guests = sorted((*_unclear(book), *_down(book)), key=lambda one: one[0])
     return tuple(
         HeldView(what=what, reason=hold.reason, since=hold.since, by=hold.by)
-        for what, hold in (*_rollout(book), *_waves(book), *_hosts(book), *_guests(book))
+        for what, hold in (*_rollout(book), *_waves(book), *_hosts(book), *guests)
     )
 
 
@@ -44,8 +49,13 @@ def left_out(book: Book) -> tuple[HeldView, ...]:
 
 
 def _rollout(book: Book) -> Iterator[tuple[str, Hold]]:
-    if book.rollout.hold:
-        yield "rollout", book.rollout.hold
+    if not book.rollout.hold:
+        return
+    yield "rollout", book.rollout.hold
+    first = must_end_first(book) if book.rollout.state is RolloutState.REPLANNING else []
+    if first:
+        text = f"it is planned anew once this has ended: {listed(first)}"
+        yield "rollout", Hold(reason=text, since=book.rollout.hold.since, by="xenroll")
 
 
 def _waves(book: Book) -> Iterator[tuple[str, Hold]]:
@@ -69,6 +79,15 @@ def _hosts(book: Book) -> Iterator[tuple[str, Hold]]:
         yield from ((f"host {name}", one) for one in found if one)
 
 
+def _unclear(book: Book) -> Iterator[tuple[str, Hold]]:
+    """Guests of which nobody can tell where they run, beside those that hang on silent hosts."""
+    frozen = {step.id for step in frozen_moves(book)}
+    for step in book.running():
+        if step.guest and step.held_since and step.outcome in UNCLEAR and step.id not in frozen:
+            text = f"{describe(step)}: {step.reason}; evidence: xenroll guest evidence {step.guest}"
+            yield f"guest {step.guest}", Hold(reason=text, since=step.held_since, by="xenroll")
+
+
 def _not_whole(step: Step) -> Hold | None:
     """A host that is back from its reboot, and takes no guests before it has what it lacks."""
     since = step.held_since
@@ -76,11 +95,12 @@ def _not_whole(step: Step) -> Hold | None:
 
 
 def _frozen(step: Step, since: datetime) -> Hold:
-    reason = f"until the other end is heard again, nobody can tell how this ends: {describe(step)}"
+    end = "until the other end is heard again, nobody can tell how this ends"
+    reason = f"{end}: {describe(step)}; evidence: xenroll guest evidence {step.guest}"
     return Hold(reason=reason, since=since, by="xenroll")
 
 
-def _guests(book: Book) -> Iterator[tuple[str, Hold]]:
+def _down(book: Book) -> Iterator[tuple[str, Hold]]:
     """Guests that were shut down, and are not started before somebody says more."""
     stands = book.rollout.state in (RolloutState.PAUSED, RolloutState.STOPPED)
     whole = book.rollout.hold if stands else None

@@ -74,20 +74,28 @@ def frozen_moves(book: Book) -> list[Step]:
     return [step for step in moves if not aside.isdisjoint(step.hosts)]
 
 
+def only_frozen(book: Book) -> bool:
+    """Whether all that is under way hangs on hosts that were set aside."""
+    frozen = {step.id for step in frozen_moves(book)}
+    aside = _aside(book)
+    return bool(frozen) and all(s.id in frozen or _unplanned(s, aside) for s in book.running())
+
+
 def left_alone(book: Book) -> set[str]:
     """Hosts that no new plan touches until the silent one is heard again."""
     return _aside(book).union(*(step.hosts for step in frozen_moves(book)))
 
 
-def must_end_first(book: Book) -> bool:
-    """Whether something is under way that no plan is made around.
+def must_end_first(book: Book) -> list[str]:
+    """What is under way, in words, that no plan is made around.
 
     A guest that is shut down comes back first; what is in doubt, or being cleaned up after, is
     clear first. Everything else that is short (stops, starts, live patches) is waited for.
     """
-    down = any(guest.down for guest in book.guests.values())
+    down = [f"{g.name} is shut down on {g.host}" for _, g in sorted(book.guests.items()) if g.down]
     aside = _aside(book)
-    return down or not all(_keepable(step, aside) for step in book.running())
+    left = [step for step in book.running() if not _keepable(step, aside)]
+    return down + [f"{step.kind} of {step.guest or step.host} is {step.state}" for step in left]
 
 
 def _aside(book: Book) -> set[str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from agents.wire import Wanted
 from scheduler.book import Book
+from scheduler.dead import take_for_dead
 from scheduler.draft import Draft
 from scheduler.hooking import again
 from scheduler.rollout import HostState
@@ -35,9 +36,21 @@ class Approved:
     approval: Hold
 
 
-def untaken(book: Book, control: Mapping[str, str], now: datetime) -> list[WantsPart | Approved]:
+@dataclass(frozen=True)
+class SaidDead:
+    """A person says that the power of a silent host is cut."""
+
+    now: datetime
+    host: str
+    said: Hold
+
+
+PartWord = WantsPart | Approved | SaidDead
+
+
+def untaken(book: Book, control: Mapping[str, str], now: datetime) -> list[PartWord]:
     """What the control record says of parts that the rollout's records do not say yet."""
-    events: list[WantsPart | Approved] = []
+    events: list[PartWord] = []
     for field, raw in sorted(control.items()):
         kind, _, name = field.partition(":")
         if kind == "approve" and name:
@@ -45,6 +58,9 @@ def untaken(book: Book, control: Mapping[str, str], now: datetime) -> list[Wants
             approval = Hold.model_validate_json(raw)
             if wave is not None and wave.approval != approval:
                 events.append(Approved(now, wave.number, approval))
+        elif kind == "dead" and name in book.hosts:
+            if book.hosts[name].dead is None:
+                events.append(SaidDead(now, name, Hold.model_validate_json(raw)))
         elif kind in ("wave", "host") and name:
             record = book.waves.get(int(name)) if kind == "wave" else book.hosts.get(name)
             wish = PartWish.model_validate_json(raw)
@@ -53,10 +69,13 @@ def untaken(book: Book, control: Mapping[str, str], now: datetime) -> list[Wants
     return events
 
 
-def take_up(draft: Draft, event: WantsPart | Approved) -> None:
-    """Take up what a person wants of a wave or a host, or their word that a wave may go on."""
+def take_up(draft: Draft, event: PartWord) -> None:
+    """Take up what a person wants of a wave or a host, or their word about one."""
     if isinstance(event, Approved):
         _approved(draft, event)
+        return
+    if isinstance(event, SaidDead):
+        take_for_dead(draft, event.host, event.said)
         return
     kind, _, name = event.part.partition(":")
     if kind == "host":

@@ -9,13 +9,14 @@ from agents.wire import Report
 from scheduler.advance import Doubted, Event, Replanned
 from scheduler.book import Book
 from scheduler.fleet_view import FleetDoubt, Scope
-from scheduler.in_flight import hosts_to_see, in_flight
+from scheduler.in_flight import hosts_to_see, in_flight, only_frozen
 from scheduler.inventory import Inventory
 from scheduler.limits import Limits
 from scheduler.looks import Clock, Looks
 from scheduler.planning import PlanBroken
-from scheduler.replanning import Announced, Fresh, Seen, plan_rest
+from scheduler.replanning import Announced, Fresh, NothingLeft, Seen, plan_rest
 from scheduler.store import Store
+from scheduler.waiting import OnlySilentLeft
 
 
 @dataclass
@@ -46,6 +47,9 @@ class Replanner:
         self.looks.done(purpose)
         try:
             return self._planned(book, reports, inventory, scope)
+        except NothingLeft as left:
+            self._wait(book, str(left))
+            return OnlySilentLeft(self.clock.now()) if only_frozen(book) else None
         except (FleetDoubt, PlanBroken) as doubt:
             words = "; ".join(getattr(doubt, "problems", [str(doubt)])[:3])
             if not book.under_way:

@@ -38,6 +38,10 @@ class Seen:
     inventory: Inventory
 
 
+class NothingLeft(FleetDoubt):
+    """Beside the moves under way there is nothing that could be planned."""
+
+
 def plan_rest(
     book: Book, seen: Seen, scope: Scope, now: datetime, announced: Announced, fresh: Fresh
 ) -> tuple[Planned, bytes]:
@@ -87,7 +91,7 @@ def _around(
     from planner.check import problems
     from planner.options import PlanOptions
     from planner.plan import PlanError, load_plan
-    from planner.replan import Flight, Now, replan
+    from planner.replan import Flight, NothingToReboot, Now, replan
 
     before = json.loads(announced.fleet or b"{}")
     if announced.plan is None or not before:
@@ -101,6 +105,8 @@ def _around(
     options = PlanOptions(time_limit_s=PLANNING_TIME_S, clock=time.monotonic)
     try:
         plan = replan(fleet, digest, load_plan(announced.plan), under_way, options)
+    except NothingToReboot as error:
+        raise NothingLeft([str(error)]) from None
     except (ValueError, PlanError) as error:
         # What is under way contradicts what is seen: the next look shows more.
         raise FleetDoubt([str(error)]) from None

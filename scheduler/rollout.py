@@ -185,6 +185,7 @@ class HostRecord(Frozen):
     after: Shown | None = None
     lacking: tuple[str, ...] = ()  # what it came back without
     lost: bool = False  # it did not come back from its reboot, and the rollout goes on without it
+    dead: Hold | None = None  # who said that its power is cut, and why: it is lost, too
     wish: PartWish | None = None  # the last one that was taken up
     left_out: Hold | None = None  # the rollout goes on without it
     hooks: tuple[HookRun, ...] = ()  # the newest run of each stage

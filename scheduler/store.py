@@ -153,6 +153,10 @@ class Store:
         """Keep a person's word (JSON of a Hold) that a wave may go on; the controller takes it."""
         self.client.hset(keys.control(rollout_id), f"approve:{wave}", approval)
 
+    def say_dead(self, rollout_id: str, host: str, said: str) -> None:
+        """Keep a person's word (JSON of a Hold) that a host is dead; the controller takes it."""
+        self.client.hset(keys.control(rollout_id), f"dead:{host}", said)
+
     def being_started(self, rollout_id: str) -> set[str]:
         """Attempts that a host has claimed and does not yet know the start of, by their ids."""
         hosts = [name for name, owner in self.owners().items() if owner == rollout_id]

@@ -25,7 +25,8 @@ class WishRefused(Exception):
     """What was asked for makes no sense now; `code` is one word for it.
 
     `no_wave`, `no_host`: the rollout has none of that name. `ended`, `aborting`, `aborted`,
-    `already`, `not_paused`, `superseded`, `fixed`, `late`: the state that is in the way.
+    `already`, `not_paused`, `not_silent`, `superseded`, `fixed`, `late`: the state that is in the
+    way.
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -117,6 +118,21 @@ def wave_of(book: Book, number: int | None) -> WaveRecord:
 
 def _lives(wave: WaveRecord) -> bool:
     return wave.state in (WaveState.WAITING, WaveState.OPEN)
+
+
+def say_dead(store: Store, rollout_id: str, host: str, by: str, reason: str, at: datetime) -> None:
+    """A person's word that a silent host's power is cut. Raises NoRollout, WishRefused."""
+    book = store.book(rollout_id)
+    if book.rollout.state in ENDED:
+        raise WishRefused("ended", f"rollout {rollout_id} has ended ({book.rollout.state})")
+    record = book.hosts.get(host)
+    if record is None:
+        raise WishRefused("no_host", f"rollout {rollout_id} has no host {host}")
+    if record.lost:
+        raise WishRefused("already", f"the rollout goes on without {host} already: {record.reason}")
+    if not record.silent and record.state is not HostState.REBOOTING:
+        raise WishRefused("not_silent", f"host {host} reports: it is not dead")
+    store.say_dead(rollout_id, host, Hold(reason=reason, since=at, by=by).model_dump_json())
 
 
 def approve(store: Store, rollout_id: str, wave: int, by: str, reason: str, at: datetime) -> None:

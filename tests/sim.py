@@ -224,9 +224,9 @@ class Sim:
             self._drop(host.name, guest)
 
     def create(self, name: str, where: str) -> None:
-        """Somebody starts a new guest of 1 GiB."""
-        model = self.fleet.guests[0]
-        self.guests[name] = model.model_copy(update={"name": name, "memory_mib": 1024})
+        """Somebody starts a new guest of 1 GiB, of which no inventory knows anything."""
+        facts = {"name": name, "memory_mib": 1024, "apart": (), "evacuation": Evacuation.MOVE}
+        self.guests[name] = self.fleet.guests[0].model_copy(update=facts)
         self._boot_guest(self.guests[name], where)
 
     def restart(self, guest: str, reason_code: int | None = None) -> None:

@@ -41,6 +41,7 @@ class Becomes(_Part):
     without: list[str] | None = None  # of what it offers; empty: it has everything again
     livepatches: list[str] | None = None
     microcode: str | None = None
+    xenstored: Literal["dead", "alive"] | None = None
 
 
 class Deed(_Part):
@@ -56,6 +57,7 @@ class Deed(_Part):
     resume: str | None = None
     abort: str | None = None
     approve: str | None = None  # of a wave
+    dead: str | None = None  # a person says that a silent host is (`of: host h1`)
     of: str = "rollout"
     refused: str = ""  # part of the words with which they are refused
     release: str | None = None  # a quarantined class of guests
@@ -90,6 +92,14 @@ class Line(_Part):
     without: list[str] = []  # no such line since the line before
 
 
+class Held(_Part):
+    """What holds something, by whom, and for how long it has when the story ends."""
+
+    reason: str = ""  # part of it
+    by: str = ""
+    at_least_s: float = 0.0
+
+
 class Expected(_Part):
     """How it has to end. Guests run exactly once where nothing else is said."""
 
@@ -108,7 +118,9 @@ class Expected(_Part):
     livepatches: dict[str, list[str]] = {}  # host: what is applied, in order
     hooks: dict[str, list[str]] = {}  # host: the stages whose hooks ran, in order
     hold: str | None = None  # part of what holds the rollout
-    holds: dict[str, str] = {}  # `wave 2`, `host h1`: part of what holds it
+    holds: dict[str, str | Held] = {}  # `wave 2`, `host h1`, `guest g0`: part of what holds it
+    watched: list[str] = []  # lines of the watch over guests, such as `alarm: `, in this order
+    compared: str = ""  # part of what `xenroll crash compare` says at the end
     log: list[str | Line] = []  # these lines in this order, others between them
     never: list[str] = []
 
@@ -138,6 +150,8 @@ class Story(_Part):
     alerts: dict[str, Literal["firing", "silenced", "resolved"]] = {}
     resumes: int = 0  # how often a person resumes or approves what has been held for a while
     until_s: float = Field(default=20_000, gt=0)
+    days_before: float = 0.0  # that the fleet lives before the rollout begins
+    days_after: float = 0.0  # and after it has ended
     timeline: list[Deed] = []
     expected: Expected | None = None
 
@@ -187,6 +201,9 @@ class Story(_Part):
             facts["offers"] = tuple(tag for tag in offers if tag not in becomes.without)
         if becomes.microcode is not None:
             facts["microcode"] = becomes.microcode
+        if becomes.xenstored is not None:
+            dead = becomes.xenstored == "dead"
+            facts["trouble"] = ("xl list: cannot connect to xenstored",) if dead else ()
         if becomes.livepatches is not None:
             facts["livepatches"] = tuple(becomes.livepatches)
         return facts

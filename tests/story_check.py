@@ -108,6 +108,8 @@ def _person(where: str, deed: Deed, hosts: set[str]) -> Iterator[str]:
         yield f'{where}.of: expected "rollout", "wave NUMBER" or "host NAME"'
     elif deed.of.startswith("host "):
         yield from _unknown(f"{where}.of", [deed.of[5:]], hosts, "host")
+    if deed.dead is not None and not deed.of.startswith("host "):
+        yield f"{where}.dead: say which host, such as `of: host h1`"
     if deed.approve is not None and not deed.of.startswith("wave "):
         yield f"{where}.approve: say which wave, such as `of: wave 2`"
 

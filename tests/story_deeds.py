@@ -8,7 +8,7 @@ from agents.copies import Condition, condition
 from agents.wire import Wanted
 from scheduler.rollout import ENDED
 from scheduler.watch_store import WatchStore
-from scheduler.wishes import Part, WishRefused, approve, wish
+from scheduler.wishes import Part, WishRefused, approve, say_dead, wish
 from tests.redis_fleet import RedisFleet
 from tests.sim_world import World
 from tests.stories import Deed, How, Story
@@ -59,6 +59,8 @@ class Hand:
                 self._told(deed, self.want(deed.of, wanted, reason))
         if deed.approve is not None:
             self._told(deed, self.approve(int(deed.of[5:]), deed.approve))
+        if deed.dead is not None:
+            self._told(deed, self.say_dead(deed.of[5:], deed.dead))
         if deed.release is not None:
             watched = WatchStore(store.client, "on-call")
             if not watched.release(deed.release, "on-call", "looked at", now):
@@ -82,6 +84,11 @@ class Hand:
         """The same for a person's word that a wave may go on."""
         store, rollout_id, now = self.played.store, self.played.head().id, self.played.clock.now()
         return _refusal(lambda: approve(store, rollout_id, wave, "on-call", reason, now))
+
+    def say_dead(self, host: str, reason: str) -> str:
+        """The same for a person's word that a host's power is cut."""
+        store, rollout_id, now = self.played.store, self.played.head().id, self.played.clock.now()
+        return _refusal(lambda: say_dead(store, rollout_id, host, "on-call", reason, now))
 
     # Hosts.
 

@@ -10,14 +10,18 @@ from agents.keys import keys
 from scheduler.advisory import Exposure, standing
 from scheduler.book import Book
 from scheduler.closed import closed_hosts
-from scheduler.holds import holds
+from scheduler.crash_views import crash_compare
+from scheduler.holds import HeldView, holds
 from scheduler.rollout import ENDED, HostState, RolloutState
+from scheduler.watch_store import WatchStore
 from tests.sim import NEW
-from tests.stories import Expected
-from tests.story_log import KINDS, fits, missing_line
+from tests.stories import Expected, Held
+from tests.story_log import KINDS, fits, missing_line, told
 from tests.story_player import Player
 
 SAFE = frozenset({Exposure.FIXED, Exposure.LIVEPATCHED, Exposure.NOT_AFFECTED})
+
+COMPARED_DAYS = 90
 
 
 def complaints(player: Player) -> list[str]:
@@ -27,6 +31,7 @@ def complaints(player: Player) -> list[str]:
     if expected is None:
         return found
     found += [*_rollout(player, book, expected), *_lines(player, expected)]
+    found += _watched(player, expected)
     found += [*_hosts(player, book, expected), *_guests(player, book, expected)]
     return found + _not_as_told(player)
 
@@ -38,12 +43,31 @@ def _rollout(player: Player, book: Book, expected: Expected) -> Iterator[str]:
     if expected.hold and expected.hold not in (rollout.hold.reason if rollout.hold else ""):
         yield f"held by {rollout.hold}"
     held = holds(book)
-    for what, part in expected.holds.items():
-        reasons = [one.reason for one in held if one.what == what]
-        if not any(part in reason for reason in reasons):
-            yield f"{what} is held by {reasons}"
+    for what, one in expected.holds.items():
+        wanted = one if isinstance(one, Held) else Held(reason=one)
+        found = [one for one in held if one.what == what]
+        if not any(_as_told(player, hold, wanted) for hold in found):
+            yield f"{what} is held by {found}"
     if sorted(rollout.quarantined) != sorted(expected.quarantined):
         yield f"quarantined: {rollout.quarantined}"
+
+
+def _as_told(player: Player, one: HeldView, wanted: Held) -> bool:
+    for_s = (player.played.clock.now() - one.since).total_seconds()
+    right = wanted.reason in one.reason and wanted.by in ("", one.by)
+    return right and for_s >= wanted.at_least_s
+
+
+def _watched(player: Player, expected: Expected) -> Iterator[str]:
+    """What the watch over guests said, and what it comes to."""
+    store, now = WatchStore(player.played.client, "judge"), player.played.clock.now()
+    lines = [told(one) for one in store.events(500)]
+    if (missing := missing_line(lines, expected.watched)) is not None:
+        yield f"the watch: {missing}"
+    if expected.compared:
+        said = crash_compare(store, now, COMPARED_DAYS, confidence=0.95, with_unknown=False)
+        if expected.compared not in said.words:
+            yield f"compared: {said.words}"
 
 
 def _lines(player: Player, expected: Expected) -> Iterator[str]:

@@ -29,8 +29,13 @@ from tests.story_outside import Around, ToldAlerts, ToldHooks
 QUIET_S = 20.0
 """The longest step of the clock; agents report at least as often."""
 
+CALM_S = 3600.0
+"""The same before and after the rollout."""
+
 STANDSTILL_S = 900.0
 """A held rollout where nothing has happened for so long is over for the story."""
+
+DAY_S = 86_400.0
 
 LAST_LIVES = 100
 """One controller of so many lives for one whole round after the end."""
@@ -104,8 +109,10 @@ class Player:
         self.hand = Hand(story, self.played, self.around)
         self.duty = Duty(story, self.hand)
         self.alerts = ToldAlerts(self.around)
+        self.controller: Controller | None = None
+        self._live(story.days_before)
         self.head = self.played.begin()  # as it stood when it was last read
-        self.controller: Controller | None = self._born()
+        self.controller = self._born()
         self.absent_until = START
         self.todo = list(story.timeline)
         self.due: list[tuple[float, Deed, str | None]] = []
@@ -127,6 +134,15 @@ class Player:
         controller.outside._watch = self.alerts  # type: ignore[assignment]
         return controller
 
+    def _live(self, days: float) -> None:
+        """The fleet before the rollout: its guests are watched."""
+        end = self.played.clock.now() + timedelta(days=days)
+        while self.played.clock.now() < end:
+            self.controller = self.controller or self._born()
+            self.played.publish()
+            self.controller.tick()
+            self.played.pass_time(CALM_S)
+
     @property
     def world(self) -> World:
         """The hosts."""
@@ -144,7 +160,7 @@ class Player:
     def run(self) -> None:
         """To the end of the rollout, of what can happen, or of the story's time."""
         try:
-            while self.now_s < self.story.until_s and not self._over():
+            while self.now_s < self._until_s() and not self._over():
                 self._round()
             for _ in range(LAST_LIVES):
                 self._lead()  # one that died with the last word still has to give the hosts free
@@ -170,10 +186,14 @@ class Player:
         self.changed_at = self.played.clock.now()
         self.busy_until = self.changed_at + timedelta(seconds=seconds)
 
+    def _until_s(self) -> float:
+        return self.story.until_s + DAY_S * (self.story.days_before + self.story.days_after)
+
     def _over(self) -> bool:
         head = self.head
         if head.state in ENDED:
-            return True
+            ended_s = (self.played.clock.now() - (head.ended_at or START)).total_seconds()
+            return ended_s >= self.story.days_after * DAY_S
         quiet_s = (self.played.clock.now() - self.changed_at).total_seconds()
         held = head.state in (RolloutState.STOPPED, RolloutState.PAUSED)
         left = self.due or any(deed.at_s is not None for deed in self.todo) or self.duty.left
@@ -212,7 +232,8 @@ class Player:
         """Small steps while things happen, then on to what comes next."""
         if self.played.clock.now() < self.busy_until:
             return 1.0
-        times = [self.now_s + QUIET_S, *(at_s for at_s, _, _ in self.due)]
+        calm_s = CALM_S if self.head.state in ENDED else QUIET_S
+        times = [self.now_s + calm_s, *(at_s for at_s, _, _ in self.due)]
         times += [deed.at_s for deed in self.todo if deed.at_s is not None]
         coming = self.world.next_at()
         if coming is not None:

@@ -186,10 +186,14 @@ def test_a_move_that_is_unclear_when_its_host_is_heard_again_stops_the_rollout_a
 def test_a_silent_host_on_which_a_guest_was_shut_down_stops_the_rollout() -> None:
     guests = [guest("p", "h0", gib=1, evacuation="restart"), guest("g", "h0", gib=30)]
     sim = Watched(fleet([host("h0"), host("h1"), host("h2")], guests), limits=LIMITS)
-    while not sim.book.guests.get("p") or not sim.book.guests["p"].down:
+    while not any(step.kind is Kind.STOP for step in sim.book.running()):
+        sim.run(1)
+    sim.want(Wanted.PAUSE)  # or its host would reboot at once
+    while not sim.book.guests["p"].down:
         sim.run(1)
     assert sim.book.hosts["h0"].state is HostState.DRAINING
     sim.mute = {"h0"}
+    sim.want(Wanted.RUN)
     sim.run(LATE_S)
     assert state(sim) is RolloutState.STOPPED
     assert sim.book.rollout.hold

@@ -53,6 +53,24 @@ def test_the_rollout_goes_on_without_a_host_that_was_aborted(running: Served) ->
     assert {one["name"] for one in hosts if one["state"] == "fixed"} == {"h0", "h2", "h3"}
 
 
+def test_a_host_that_reports_is_not_taken_for_dead_and_a_silent_one_is(running: Served) -> None:
+    refused(running.post(f"{HOST}/dead", role=Role.VIEWER), 403, "forbidden", "role on-call")
+    refused(running.post(f"{HOST}/dead"), 409, "not_silent", "host h1 reports", "state")
+    refused(running.post(f"{WAVE}/dead"), 422, "invalid", "action")
+    played = running.played
+    controller = played.controller()
+    played.mute = {"h1"}
+    while not played.store.book("xsa-1").hosts["h1"].silent:
+        played.round(controller)
+    answer = running.post(f"{HOST}/dead")
+    assert (answer.status_code, answer.json()["part"]) == (202, "host h1")
+    played.round(controller)
+    host = played.store.book("xsa-1").hosts["h1"]
+    assert host.lost and host.dead and host.dead.by == "t-on-call"
+    refused(running.post(f"{HOST}/dead"), 409, "already", "goes on without h1 already", "state")
+    assert running.get("/audit", Role.ADMIN).json()["items"][0]["target"] == "xsa-1, host h1"
+
+
 def test_an_approval_needs_the_role_that_starts_rollouts(running: Served) -> None:
     refused(running.post(f"{WAVE}/approve"), 403, "forbidden", "role security")
     answer = running.post(f"{WAVE}/approve", role=Role.SECURITY)

@@ -1,6 +1,7 @@
 """`make run`: roll an example fleet for an advisory, and watch.
 
 python -m scheduler.demo [--resume] [--fleet FILE] [--speed N] [--state-dir DIR]
+                         [--trouble one|class] [--mend]
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 
 from scheduler.demo.layout import Places
-from scheduler.demo.run import DemoError, Wish, run
+from scheduler.demo.run import DemoError, Wish, mend_guests, run
 from scheduler.demo.stage import StageError
 from scheduler.embedded import ServerError
 
@@ -32,6 +33,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--state-dir", type=Path, default=Path(".state"), help="where it keeps everything"
     )
+    made.add_argument(
+        "--trouble",
+        choices=("one", "class"),
+        default="one",
+        help="how many guests of the old kernel crash when they are moved: one, or the whole class",
+    )
+    made.add_argument(
+        "--mend", action="store_true", help="beside a run: guests crash no more when they are moved"
+    )
     return made
 
 
@@ -46,9 +56,10 @@ def main(argv: list[str]) -> int:
         speed=said.speed,
         resume=said.resume,
         redis_url=os.environ.get("XENROLL_REDIS_URL") or None,
+        whole_class=said.trouble == "class",
     )
     try:
-        return run(wish)
+        return mend_guests(wish.places) if said.mend else run(wish)
     except (DemoError, ServerError, StageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

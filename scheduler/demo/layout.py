@@ -133,10 +133,16 @@ def inventory_of(fleet: Fleet, restart_if_refused: frozenset[str]) -> Inventory:
                 apart=guest.apart,
                 if_refused=_consent(guest, restart_if_refused),
                 guest_class=guest.guest_class,
+                owner=_owner(guest.name),
             )
             for guest in fleet.guests
         ),
     )
+
+
+def _owner(guest: str) -> str:
+    """`north-db3a` and `south-db1b` are the database team's."""
+    return "database team" if "-db" in guest else "web team"
 
 
 def _consent(guest: Guest, restart_if_refused: frozenset[str]) -> Any:

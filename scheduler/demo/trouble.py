@@ -1,5 +1,6 @@
 """What goes wrong in the demo: a guest that does not suspend, and one that dies when it resumes.
 
+Or a whole class of guests that dies so (`--trouble class`), until somebody mends it (`--mend`).
 The scheduler is not told; it finds out as it would from real guests.
 """
 
@@ -33,13 +34,17 @@ class Trouble:
         return Trouble(tuple(record["refusing"]), tuple(record["crashing"]))
 
 
-def choose(fleet: Fleet) -> Trouble:
-    """One of each kind, where the fleet has guests for it: the same ones every time."""
+def choose(fleet: Fleet, whole_class: bool = False) -> Trouble:
+    """One of each kind, where the fleet has guests for it: the same ones every time.
+
+    `whole_class`: every guest of the fragile class crashes.
+    """
     movable = [guest for guest in fleet.guests if guest.evacuation is Evacuation.MOVE]
     fragile = [guest for guest in movable if guest.guest_class == FRAGILE_CLASS]
     sturdy = [guest for guest in movable if guest.guest_class != FRAGILE_CLASS]
     alone = [guest for guest in sturdy if not guest.apart and "hvm" not in guest.needs]
-    return Trouble(refusing=_middle(alone), crashing=_middle(fragile))
+    crashing = tuple(guest.name for guest in fragile) if whole_class else _middle(fragile)
+    return Trouble(refusing=_middle(alone), crashing=crashing)
 
 
 def _middle(guests: list[Guest]) -> tuple[str, ...]:
@@ -53,3 +58,10 @@ def arm(world_dir: Path, trouble: Trouble) -> None:
         faults.put(world, faults.GUEST, guest, "ignores-suspend", None, "")
     for guest in trouble.crashing:
         faults.put(world, faults.GUEST, guest, "crashes-on-resume", None, "")
+
+
+def mend(world_dir: Path, trouble: Trouble) -> None:
+    """Let them behave from now on, as if their owners had brought another kernel."""
+    world = World(str(world_dir))
+    for guest in trouble.crashing:
+        faults.clear(world, faults.GUEST, guest, "crashes-on-resume")

@@ -26,6 +26,16 @@ class HostAction(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     ABORT = "abort"
+    DEAD = "dead"
+
+
+class WaveAction(StrEnum):
+    """What can be asked of a wave of a rollout."""
+
+    APPROVE = "approve"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ABORT = "abort"
 
 
 @router.post(
@@ -34,10 +44,10 @@ class HostAction(StrEnum):
     response_model=Accepted,
 )
 def act_on_wave(
-    rollout_id: Id, wave: Wave, action: PartAction, body: ActionBody, deed: OnCallDeed
+    rollout_id: Id, wave: Wave, action: WaveAction, body: ActionBody, deed: OnCallDeed
 ) -> JSONResponse:
     """Pause, resume or abort one wave, in force at once; approve one (the role security)."""
-    return act_on_part(deed, rollout_id, Part(wave=wave), action, body.reason)
+    return act_on_part(deed, rollout_id, Part(wave=wave), PartAction(action), body.reason)
 
 
 @router.post(
@@ -48,5 +58,9 @@ def act_on_wave(
 def act_on_host(
     rollout_id: Id, name: HostName, action: HostAction, body: ActionBody, deed: OnCallDeed
 ) -> JSONResponse:
-    """Pause, resume or abort one host, in force at once; aborted, the rollout leaves it out."""
+    """Pause, resume or abort one host, in force at once; aborted, the rollout leaves it out.
+
+    `dead`: a person's word that the power of this silent host is cut and stays cut. Moves that
+    hang on it are judged from their other end alone.
+    """
     return act_on_part(deed, rollout_id, Part(host=name), PartAction(action), body.reason)

@@ -12,16 +12,17 @@ from scheduler.service.deeds import WANTED, Action
 from scheduler.service.parts import Service
 from scheduler.service.problem import Problem, conflict, short
 from scheduler.service.shapes import Accepted
-from scheduler.wishes import Part, WishRefused, approve, wish
+from scheduler.wishes import Part, WishRefused, approve, say_dead, wish
 
 
 class PartAction(StrEnum):
-    """What can be asked of a wave; of a host all but its approval."""
+    """What can be asked of a wave, but not that it is dead; of a host all but its approval."""
 
     APPROVE = "approve"
     PAUSE = "pause"
     RESUME = "resume"
     ABORT = "abort"
+    DEAD = "dead"
 
 
 def act_on_part(
@@ -62,5 +63,7 @@ def _write(
     now = parts.clock.now()
     if action is PartAction.APPROVE:
         approve(parts.store, rollout_id, part.wave or 0, who.name, reason, now)
+    elif action is PartAction.DEAD:
+        say_dead(parts.store, rollout_id, part.host or "", who.name, reason, now)
     else:
         wish(parts.store, rollout_id, part, WANTED[Action(action)], who.name, reason, now)

@@ -32,7 +32,11 @@ def act(
     host: Host = None,
 ) -> Response:
     """Pause, resume, approve or leave out one part, in force at once; then show it again."""
-    if (wave is None) == (host is None) or (host is not None and action is PartAction.APPROVE):
+    if (
+        (wave is None) == (host is None)
+        or (host is not None and action is PartAction.APPROVE)
+        or (wave is not None and action is PartAction.DEAD)
+    ):
         said = "expected a wave, or a host with pause, resume or abort"
         raise Problem(422, "invalid", said, [("wave", said)])
     act_on_part(deed, rollout_id, Part(wave, host), action, reason)

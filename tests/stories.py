@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from planner.fleet import Fleet
 from scheduler.advisory import Advisory, payload_name
@@ -93,11 +93,16 @@ class Line(_Part):
 
 
 class Held(_Part):
-    """What holds something, by whom, and for how long it has when the story ends."""
+    """What holds something, by whom, and for how long it has; a text alone is the reason."""
 
     reason: str = ""  # part of it
     by: str = ""
     at_least_s: float = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_short(cls, said: Any) -> Any:
+        return {"reason": said} if isinstance(said, str) else said
 
 
 class Expected(_Part):
@@ -118,7 +123,7 @@ class Expected(_Part):
     livepatches: dict[str, list[str]] = {}  # host: what is applied, in order
     hooks: dict[str, list[str]] = {}  # host: the stages whose hooks ran, in order
     hold: str | None = None  # part of what holds the rollout
-    holds: dict[str, str | Held] = {}  # `wave 2`, `host h1`, `guest g0`: part of what holds it
+    holds: dict[str, Held] = {}  # `wave 2`, `host h1`, `guest g0`: part of what holds it
     watched: list[str] = []  # lines of the watch over guests, such as `alarm: `, in this order
     compared: str = ""  # part of what `xenroll crash compare` says at the end
     log: list[str | Line] = []  # these lines in this order, others between them

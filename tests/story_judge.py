@@ -43,8 +43,7 @@ def _rollout(player: Player, book: Book, expected: Expected) -> Iterator[str]:
     if expected.hold and expected.hold not in (rollout.hold.reason if rollout.hold else ""):
         yield f"held by {rollout.hold}"
     held = holds(book)
-    for what, one in expected.holds.items():
-        wanted = one if isinstance(one, Held) else Held(reason=one)
+    for what, wanted in expected.holds.items():
         found = [one for one in held if one.what == what]
         if not any(_as_told(player, hold, wanted) for hold in found):
             yield f"{what} is held by {found}"

@@ -7,7 +7,7 @@ moment, the next one goes on from the records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -16,7 +16,7 @@ import redis
 
 from agents.keys import keys
 from agents.settle import Outcome, Verdict
-from agents.wire import Attempt, Order, Report, Wanted
+from agents.wire import Attempt, Order, Wanted
 from planner.fleet import Policy
 from scheduler import jobs
 from scheduler.advance import (
@@ -32,7 +32,7 @@ from scheduler.advance import (
 from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.comeback import ailing
-from scheduler.dead import emptied
+from scheduler.dead import told_dead
 from scheduler.desk import Desk
 from scheduler.draft import Draft
 from scheduler.fleet_view import Scope
@@ -233,7 +233,8 @@ class Controller:
             self._feed(book, event)
 
     def _settle(self, book: Book, step: Step, attempt: Attempt) -> None:
-        reports = self._looked_at(book, step)
+        dead = told_dead(book, step, self.desk.newest)
+        reports = self.looks.fresh(step.id, [name for name in step.hosts if name not in dead])
         if reports is None:
             self._complain(book, step)
             return
@@ -242,17 +243,10 @@ class Controller:
         attempt = vanished(order.attempt_id, step) if host.dead else attempt
         mends = book.mends_of(step.id) if step.mends else ()
         known = (book.rollout.advisories, keeps, mends)
-        verdict = verdict_of(step, order, attempt, reports, host, *known)
+        verdict = verdict_of(step, order, attempt, dead | reports, host, *known)
         self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
         # Whatever was not clear needs another look.
         self.looks.done(step.id)
-
-    def _looked_at(self, book: Book, step: Step) -> Mapping[str, Report] | None:
-        """Fresh looks at a step's hosts; of one that a person says is dead, nothing is left."""
-        dead = [name for name in step.hosts if name in book.hosts and book.hosts[name].dead]
-        last = {name: report for name in dead if (report := self.desk.newest(name)) is not None}
-        seen = self.looks.fresh(step.id, [name for name in step.hosts if name not in last])
-        return None if seen is None else {n: emptied(r) for n, r in last.items()} | seen
 
     def _keeps(self, book: Book) -> list[Advisory]:
         """Advisories beside the rollout's own, as they are known now: a person may add to them."""

@@ -6,7 +6,10 @@ the host are told from their other end alone. Nothing is planned for it any more
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agents.wire import Kind, Report
+from scheduler.book import Book
 from scheduler.draft import Draft
 from scheduler.outcomes import describe
 from scheduler.rollout import (
@@ -70,7 +73,13 @@ def _leave_down(draft: Draft, name: str) -> None:
         draft.say("alarm", f"{guest.name}: {reason}", host=name, guest=guest.name)
 
 
-def emptied(report: Report) -> Report:
+def told_dead(book: Book, step: Step, newest: Callable[[str], Report | None]) -> dict[str, Report]:
+    """Those of a step's hosts that a person says are dead, as if looked at; `newest`: reports."""
+    names = [name for name in step.hosts if name in book.hosts and book.hosts[name].dead]
+    return {name: _emptied(last) for name in names if (last := newest(name)) is not None}
+
+
+def _emptied(report: Report) -> Report:
     """What a dead host would show: it is what it was, and nothing is there any more."""
     nothing = {"domains": (), "guests": (), "leftovers": (), "attempts": (), "receiving": 0}
     return report.model_copy(update=nothing)

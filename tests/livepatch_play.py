@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tests.conformance import RECORDED
 
-FITS, FOREIGN = "hello.livepatch", "foreign.livepatch"
-"""Files in the folder where the commands are given: made for this build of Xen; for another one."""
+FITS, FOREIGN, STACKED = "hello.livepatch", "foreign.livepatch", "bye.livepatch"
+"""Files in the folder where the commands are given: made for this build of Xen; for another one;
+for this build with the first applied."""
 
 COMMANDS = (
     "list",
@@ -44,6 +45,20 @@ COMMANDS = (
     f"load {FITS}",
     "list",
     "revert hello",
+    "unload hello",
+    f"upload bye {STACKED}",
+    "apply bye",
+    "list",
+    "unload bye",
+    f"load {FITS}",
+    f"load {STACKED}",
+    "list",
+    "revert hello",
+    "list",
+    "revert bye",
+    "list",
+    "revert hello",
+    "unload bye",
     "unload hello",
     "apply nosuch",
     "revert nosuch",

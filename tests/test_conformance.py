@@ -19,7 +19,7 @@ from deploy.lab.moves import TRANSPORT, command
 from scheduler.standin.store import look
 from scheduler.standin.world import HostSpec, create_world
 from tests.conformance import DESTINATION, SCENARIOS, SOURCE, Scenario, load, meaning, play
-from tests.livepatch_play import FITS, FOREIGN, load_livepatch, play_livepatch
+from tests.livepatch_play import FITS, FOREIGN, STACKED, load_livepatch, play_livepatch
 from tests.standin_lab import Lab, ended, processes_of, words_of
 from tests.waiting import children, until
 
@@ -119,6 +119,8 @@ def test_xen_livepatch_of_the_stand_in_says_what_the_real_one_said(tmp_path: Pat
     for name, build in ((FITS, fits), (FOREIGN, "00" * 20)):
         text = f"build-id: {build}\nid: the same patch\nmetadata: {METADATA}\n"
         (tmp_path / name).write_text(text)
+    stacked = f"build-id: {fits}\nid: another patch\ndepends: the same patch\n"
+    (tmp_path / STACKED).write_text(stacked)
     here = shlex.quote(str(tmp_path))
     told = play_livepatch(lambda command: driver.run(SOURCE, f"cd {here} && {command}"))
     for stood_in, real in zip(told, load_livepatch(), strict=True):

@@ -20,8 +20,8 @@ config_age_s = 600
 poll_s = 2
 workers = 2
 config_dirs = ["/srv/guests"]
-transport = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=5 \
--o ServerAliveCountMax=6 -o ControlMaster=no -o ControlPath=none"
+transport = "ssh -o BatchMode=yes -o ConnectTimeout=90 -o ServerAliveInterval=10 \
+-o ServerAliveCountMax=9 -o ControlMaster=no -o ControlPath=none"
 """
 
 

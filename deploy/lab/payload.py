@@ -1,7 +1,7 @@
-"""A harmless live patch for the hypervisor of `xenbuild`: one of Xen's own test payloads.
+"""Harmless live patches for the hypervisor of `xenbuild`: two of Xen's own test payloads.
 
-It makes `xl info` say "Hello World" where the end of Xen's version stands. It fits that one build:
-the build id of its `xen-syms` is in it. Xen itself is not compiled again for it.
+The first makes `xl info` say "Hello World" where the end of Xen's version stands. They fit that one
+build: the build id of its `xen-syms` is in them. Xen itself is not compiled again for them.
 """
 
 import shutil
@@ -14,11 +14,14 @@ from deploy.lab.tools import Say, run
 from deploy.lab.xenbuild import xen_with_shadow_paging
 
 NAME = "xen_hello_world"
+STACKED = "xen_bye_world"
+"""Another one of Xen's tests, which is applied on the first and depends on it."""
 RULES = FILES / "livepatch.mk"
 
 
 def payload(layout: Layout, say: Say) -> tuple[Path, Path]:
-    """(the hypervisor, the live patch that fits it), built as far as they are not there."""
+    """(the hypervisor, the live patch that fits it), built as far as they are not there; the one
+    on top of it lies beside."""
     xen = xen_with_shadow_paging(layout, say)
     inputs: list[str | Path] = [Path(__file__), RULES, xen.name]
     folder = built(layout.cache, Stage("livepatch", inputs, partial(_build, xen)), say)
@@ -36,5 +39,6 @@ def _build(xen: Path, folder: Path) -> None:
     make = ["make", "-s", "-C", str(tree), "XEN_VENDORVERSION=-lab"]
     run([*make, "olddefconfig"], log)
     run([*make, "-f", "Makefile", "-f", str(RULES), "payload"], log)
-    shutil.copy(tree / f"test/livepatch/{NAME}.livepatch", folder)
+    for name in (NAME, STACKED):
+        shutil.copy(tree / f"test/livepatch/{name}.livepatch", folder)
     shutil.rmtree(source)

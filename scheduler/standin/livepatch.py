@@ -170,11 +170,17 @@ def _act(dom0: Dom0, action: str, name: str) -> int:
         complain(f"{name} is in the wrong state.\nCurrent state: {now}\nExpected state: {needed}\n")
         return 1
     say(f"{verb} {name}... ")
-    failure = _not_in_turn(dom0.state(), found[0], action) or _failure(dom0)
+    out_of_turn = _out_of_turn(dom0.state(), found[0], action)
+    if out_of_turn is not None:
+        say("failed\n")
+        return _error(out_of_turn)
+    # A payload that may have changed its own data is not applied again, as seen on real Xen.
+    stale = action == "apply" and found[0].get("reverted")
+    failure = EINVAL if stale else _failure(dom0)
     if failure is not None:
         say("failed\n")
         with dom0.change() as change:
-            _patch(change.state, name)["rc"] = failure if failure in (EINVAL, EBUSY) else 0
+            _patch(change.state, name)["rc"] = failure if failure == EINVAL else 0
         return _error(failure)
     dom0.world.sleep(0.06)
     with dom0.change() as change:
@@ -184,17 +190,17 @@ def _act(dom0: Dom0, action: str, name: str) -> int:
     return 0
 
 
-def _not_in_turn(state: dict[str, Any], patch: dict[str, Any], action: str) -> int | None:
-    """Patches are a pile: what is applied depends on the topmost, and only that is reverted."""
+def _out_of_turn(state: dict[str, Any], patch: dict[str, Any], action: str) -> int | None:
+    """Patches are a pile: what is applied depends on the topmost, and only that is reverted.
+
+    Xen refuses before it begins, so the payload's state shows nothing of it.
+    """
     applied = [one for one in state["livepatches"] if one["state"] == "APPLIED"]
     top = max(applied, key=lambda one: one.get("turn", 0)) if applied else None
     if action == "revert":
         return EBUSY if top is not None and top["name"] != patch["name"] else None
-    if action != "apply":
-        return None
-    # A payload that may have changed its own data is not applied again, as seen on real Xen.
     fits = patch.get("depends") == (top.get("id") if top else None)
-    return EINVAL if patch.get("reverted") or not fits else None
+    return EINVAL if action == "apply" and not fits else None
 
 
 def _failure(dom0: Dom0) -> int | None:

@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from scheduler.demo.trouble import Trouble
 from scheduler.rollout import ENDED, Rollout
 from scheduler.standin.ledger import audit, events, running
 from scheduler.standin.store import World
+from tests.make import fleet_json
 
 AGENT_SETTINGS = {"stop_wait_s": 60.0, "reboot_linger_s": 60.0, "poll_s": 0.1}
 POLL_S = 0.05
@@ -48,6 +49,16 @@ def plot(state_dir: Path, speed: float) -> Plot:
     pace = Pace(speed=speed, report_interval_s=3.0, workers=2, agent_settings=AGENT_SETTINGS)
     lay_out(places, fleet, fleet_file(fleet).encode(), pace, frozenset())
     return Plot(places, fleet, pace, None, CONTROLLER)
+
+
+def small_stage(
+    folder: Path, small: Fleet, redis_url: str, environment: Mapping[str, str] = CONTROLLER
+) -> Stage:
+    """Agents, workers and a controller with this environment for a few hosts, on this server."""
+    places = Places(folder / "state")
+    pace = Pace(speed=60.0, report_interval_s=1.0, workers=2, agent_settings=AGENT_SETTINGS)
+    lay_out(places, small, fleet_json(small), pace, frozenset())
+    return Stage(Plot(places, small, pace, redis_url, environment))
 
 
 def begin(stage: Stage) -> str:

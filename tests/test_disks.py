@@ -19,9 +19,8 @@ from agents.helper import Helper
 from agents.keys import keys
 from agents.wire import Disk, DiskFound, GuestSeen, Kind
 from agents.xl_parse import parse_configs
-from scheduler.demo.layout import Pace, Places, lay_out
 from scheduler.demo.run import CONTROLLER
-from scheduler.demo.stage import Plot, Stage
+from scheduler.demo.stage import Stage
 from scheduler.disk_gate import judged, not_checked, questions
 from scheduler.disk_questions import DiskQuestions
 from scheduler.gate import Answer, Blame, Gate
@@ -32,8 +31,8 @@ from scheduler.standin.san import DISK_BYTES
 from scheduler.standin.store import World
 from tests.agents_dom0 import Dom0, config
 from tests.agents_kit import domain, order, report
-from tests.chaos_kit import AGENT_SETTINGS, begin, until
-from tests.make import fleet, fleet_json, guest, host
+from tests.chaos_kit import begin, small_stage, until
+from tests.make import fleet, guest, host
 
 PATH = "/dev/san/db"
 GUEST = GuestSeen(
@@ -318,10 +317,7 @@ def stage(tmp_path: Path, redis_url: str) -> Iterator[Stage]:
     needs = ["bridge:xenbr0", STORAGE, "pvh"]
     guests = [guest(f"g{n}", "n1", gib=0.5, needs=needs) for n in range(4)]
     small = fleet(hosts, guests, reboot_s=60.0, xen_after="4.19")
-    places = Places(tmp_path / "state")
-    pace = Pace(speed=60.0, report_interval_s=1.0, workers=2, agent_settings=AGENT_SETTINGS)
-    lay_out(places, small, fleet_json(small), pace, frozenset())
-    with Stage(Plot(places, small, pace, redis_url, PATIENT)) as made:
+    with small_stage(tmp_path, small, redis_url, PATIENT) as made:
         yield made
 
 

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo.layout import Pace, Places, fixed_build, lay_out
-from scheduler.demo.run import CONTROLLER
-from scheduler.demo.stage import Plot, Stage
+from scheduler.demo.layout import fixed_build
+from scheduler.demo.stage import Stage
 from scheduler.rollout import HostState, RolloutState
 from scheduler.standin.fault_table import clear, inject
 from scheduler.standin.ledger import audit, running
 from scheduler.standin.store import World, read_state
-from tests.chaos_kit import AGENT_SETTINGS, until
-from tests.make import fleet, fleet_json, guest, host
+from tests.chaos_kit import small_stage, until
+from tests.make import fleet, guest, host
 
 BRIDGE = "bridge:xenbr0"
 
@@ -30,10 +29,7 @@ def stage(tmp_path: Path, redis_url: str) -> Iterator[Stage]:
     hosts = [host(name, gib=8, offers=[BRIDGE]) for name in ("n1", "n2", "n3")]
     guests = [guest(f"g{n}", f"n{n % 3 + 1}", gib=0.5, needs=[BRIDGE, "pvh"]) for n in range(6)]
     small = fleet(hosts, guests, canary_hosts=1, reboot_s=60.0)
-    places = Places(tmp_path / "state")
-    pace = Pace(speed=60.0, report_interval_s=1.0, workers=2, agent_settings=AGENT_SETTINGS)
-    lay_out(places, small, fleet_json(small), pace, frozenset())
-    with Stage(Plot(places, small, pace, redis_url, CONTROLLER)) as made:
+    with small_stage(tmp_path, small, redis_url) as made:
         yield made
 
 

@@ -18,7 +18,7 @@ from scheduler.choice import PAYLOAD_NAME
 from scheduler.cli_ask import Refused
 from scheduler.cli_exit import Exit
 from scheduler.cli_people import Reason, ask, chosen, people, why
-from scheduler.cli_print import Column, Row, print_lines, print_rows
+from scheduler.cli_print import Column, Row, minute, print_lines, print_rows
 
 app = typer.Typer(no_args_is_help=True, help="Advisories, and each host's exposure to them.")
 
@@ -140,8 +140,8 @@ def import_(
 
 COLUMNS = (
     Column("ADVISORY", "name"),
-    Column("DEADLINE", lambda row: (row["deadline"] or "")[:16].replace("T", " ")),
-    Column("EMBARGO UNTIL", lambda row: (row["embargo_until"] or "")[:16], wide=True),
+    Column("DEADLINE", minute("deadline")),
+    Column("EMBARGO UNTIL", minute("embargo_until"), wide=True),
     Column("HOSTS", lambda row: ", ".join(f"{n} {what}" for what, n in row["hosts"].items())),
     Column("CVES", lambda row: ", ".join(row["cves"]), wide=True),
     Column("TITLE", "title"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from scheduler.cli_people import ask, chosen
-from scheduler.cli_print import Column, print_lines, print_rows
+from scheduler.cli_print import Column, minute, print_lines, print_rows
 
 COLUMNS = (
     Column("HOST", "host"),
     Column("ROLLOUT", "rollout"),
-    Column("SINCE", lambda row: (row["since"] or "")[:16].replace("T", " ")),
+    Column("SINCE", minute("since")),
     Column("WHY", "reason"),
 )
 

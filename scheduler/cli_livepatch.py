@@ -10,7 +10,7 @@ import typer
 from scheduler.cli_ask import Api, Refused
 from scheduler.cli_exit import Exit
 from scheduler.cli_people import Reason, Yes, ask, chosen, people, sure, why
-from scheduler.cli_print import Column, Row, print_lines, print_rows
+from scheduler.cli_print import Column, Row, minute, print_lines, print_rows
 
 app = typer.Typer(no_args_is_help=True, help="Live patches: what is applied; taking one back.")
 
@@ -26,7 +26,7 @@ COLUMNS = (
     Column("BUILD", lambda row: row["build_id"][:12]),
     Column("STATE", "state"),
     Column("BY", "by"),
-    Column("SINCE", lambda row: (row["since"] or "")[:16].replace("T", " ")),
+    Column("SINCE", minute("since")),
     Column("WHY", "note"),
 )
 

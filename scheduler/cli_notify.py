@@ -12,7 +12,7 @@ import typer
 from scheduler.cli_ask import Api, Refused
 from scheduler.cli_common import Exit, fail, settings
 from scheduler.cli_people import Reason, Yes, ask, chosen, people, sure, why
-from scheduler.cli_print import Column, Row, print_lines, print_rows
+from scheduler.cli_print import Column, Row, minute, print_lines, print_rows
 
 WAIT_S = 65.0
 """For a test's answer: a little more than the longest time that a target may be given."""
@@ -58,7 +58,7 @@ COLUMNS = (
     Column("GIVEN UP", "dead"),
     Column("FROM", "severity", wide=True),
     Column("TRIES", "tries", wide=True),
-    Column("NEWEST", lambda row: (row["last_ok_at"] or "")[:16].replace("T", " "), wide=True),
+    Column("NEWEST", minute("last_ok_at"), wide=True),
     Column("LAST ANSWER", "last_said"),
 )
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from scheduler.cli_form import Format
 from scheduler.text import plain
 
-__all__ = ["Column", "Format", "Row", "document", "print_lines", "print_rows"]
+__all__ = ["Column", "Format", "Row", "document", "minute", "print_lines", "print_rows"]
 
 Row = Mapping[str, Any]
 
@@ -32,6 +32,11 @@ class Column:
         """The cell, printable."""
         value = row.get(self.cell) if isinstance(self.cell, str) else self.cell(row)
         return "-" if value in (None, "", [], ()) else plain(str(value))
+
+
+def minute(field: str) -> Callable[[Row], str]:
+    """A cell with a moment of the row to the minute, where there is one."""
+    return lambda row: (row[field] or "")[:16].replace("T", " ")
 
 
 def document(value: object, form: Format) -> str:

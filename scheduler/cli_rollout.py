@@ -10,7 +10,7 @@ from scheduler.cli_ask import Api, Refused
 from scheduler.cli_exit import Exit
 from scheduler.cli_forecast import rollout_forecast
 from scheduler.cli_people import Reason, RolloutId, Yes, ask, chosen, people, sure, the_rollout, why
-from scheduler.cli_print import Column, document, print_lines, print_rows
+from scheduler.cli_print import Column, document, minute, print_lines, print_rows
 from scheduler.cli_watch import DETACHED, again_and_again
 from scheduler.cli_wishes import abort, approve, begin, dead, pause, resume
 
@@ -112,7 +112,7 @@ def _started(said: dict[str, Any]) -> list[str]:
 COLUMNS = (
     Column("ROLLOUT", "id"),
     Column("STATE", "state"),
-    Column("CREATED", lambda row: row["created_at"][:16].replace("T", " ")),
+    Column("CREATED", minute("created_at")),
     Column("BY", "created_by", wide=True),
     Column("ADVISORY", "advisory", wide=True),
     Column("HOSTS", "hosts_in_scope", wide=True),

@@ -12,7 +12,7 @@ import typer
 
 from scheduler.cli_common import Exit, fail, note, person, settings, store
 from scheduler.cli_people import Yes, chosen, people, sure
-from scheduler.cli_print import Column, print_lines, print_rows
+from scheduler.cli_print import Column, minute, print_lines, print_rows
 from scheduler.service.access import NAME_FORM, NoToken, Role, Token, Tokens
 from scheduler.store import Store
 
@@ -88,9 +88,9 @@ COLUMNS = (
     Column("NAME", "name"),
     Column("ROLE", "role"),
     Column("STATE", "state"),
-    Column("UNTIL", lambda row: row["expires_at"][:16].replace("T", " ")),
+    Column("UNTIL", minute("expires_at")),
     Column("MADE BY", "created_by", wide=True),
-    Column("MADE", lambda row: row["created_at"][:16].replace("T", " "), wide=True),
+    Column("MADE", minute("created_at"), wide=True),
 )
 
 

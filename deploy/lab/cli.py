@@ -94,6 +94,10 @@ PLUGS = {
 }
 
 
+AT_ONCE = {"off": "is off", "cut": "is cut off", "heal": "is connected again"}
+"""Said of those that end at once; the others say when the host is ready."""
+
+
 def _build(layout: Layout, _arguments: argparse.Namespace) -> int:
     say(f"images are in {images(layout, say).disk.parent.parent}")
     return 0
@@ -154,6 +158,7 @@ def _push(layout: Layout, arguments: argparse.Namespace) -> int:
 
 def _enroll(layout: Layout, arguments: argparse.Namespace) -> int:
     enroll.enroll(opened(layout, say).remote(arguments.host), Path(arguments.folder))
+    say(f"{arguments.host} has the files; its agent starts within seconds, and after each boot")
     return 0
 
 
@@ -167,7 +172,10 @@ def _guest(layout: Layout, arguments: argparse.Namespace) -> int:
         shared_disk=arguments.shared_disk,
         on_crash=arguments.on_crash,
     )
-    guests.create(opened(layout, say).remote(arguments.host), guest)
+    lab = opened(layout, say)
+    say(f"creating {guest.name} on {arguments.host} ...")
+    guests.create(lab.remote(arguments.host), guest)
+    say(f"{guest.name} runs on {arguments.host}")
     return 0
 
 
@@ -182,6 +190,8 @@ def _plug(layout: Layout, arguments: argparse.Namespace) -> int:
         "heal": lab.heal,
     }
     actions[arguments.name](arguments.host)
+    if arguments.name in AT_ONCE:
+        say(f"{arguments.host} {AT_ONCE[arguments.name]}")
     return 0
 
 

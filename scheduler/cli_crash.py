@@ -127,14 +127,26 @@ def list_classes() -> None:
         counts = (one.moved, one.crashed, span, one.later, f"{one.guest_hours:.0f}")
         _row(table, one.guest_class, *builds, *counts, _state(one))
     Console().print(table)
+    for line in dict.fromkeys(why for one in found if (why := _why(one))):
+        typer.echo(plain(line))
 
 
 def _state(one: ClassView) -> str:
     if one.quarantine:
-        return f"quarantined since {one.quarantine.since:%Y-%m-%d %H:%M}: {one.quarantine.reason}"
-    if one.released:
-        return f"released by {one.released.by}: {one.released.reason}"
-    return "moved"
+        return "quarantined"
+    return "released" if one.released else "moved"
+
+
+def _why(one: ClassView) -> str:
+    """Since when, by whom and why a class rests or was released; it may stand in several rows."""
+    if (held := one.quarantine) is not None:
+        when = f"since {held.since:%Y-%m-%d %H:%M} by {held.by}"
+        return f"{one.guest_class}: quarantined {when}: {held.reason}"
+    if (word := one.released) is not None:
+        return (
+            f"{one.guest_class}: released by {word.by}, {word.since:%Y-%m-%d %H:%M}: {word.reason}"
+        )
+    return ""
 
 
 @people(classes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from copy import copy
 
 from agents.wire import Kind
 from scheduler.rates import rate_mib_s
@@ -52,6 +53,17 @@ class Book:
         self._mends: dict[str, list[str]] = defaultdict(list)
         self._index(self.steps.values())
 
+    def copy(self) -> Book:
+        """Another Book of the same records, which are shared; a change to one leaves the other."""
+        made = copy(self)
+        for name, kept in vars(self).items():
+            if isinstance(kept, dict | set | list):
+                setattr(made, name, kept.copy())
+        for lists in (made._dependents, made._mends):
+            lists.update([(name, names.copy()) for name, names in lists.items()])
+        made.open_at.update([(host, names.copy()) for host, names in made.open_at.items()])
+        return made
+
     def apply(self, change: Change) -> None:
         """Take over what was written; the only place where a Book changes."""
         self.rollout = change.rollout or self.rollout
@@ -61,9 +73,9 @@ class Book:
         new = [step for step in change.steps.values() if step.id not in self.steps]
         old = [(self.steps[s.id], s) for s in change.steps.values() if s.id in self.steps]
         self.steps.update(change.steps)
-        self._index(new)
         for before, after in old:
             self._follow(before, after)
+        self._index(new)  # last: what has just ended is no open need of a new step
 
     def _index(self, steps: Iterable[Step]) -> None:
         steps = list(steps)

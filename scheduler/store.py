@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 import redis
-from pydantic import BaseModel
 
 from agents.keys import SETTLED, keys
 from agents.wire import Wanted
@@ -31,7 +30,7 @@ from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.planned import Planned
 from scheduler.rollout import Change, GuestRecord, Happening, HostRecord, Rollout, Step
-from scheduler.store_records import known_records, payload, records, text
+from scheduler.store_records import payload, records, text
 from scheduler.store_scripts import OWN_LUA, SAVE_LUA, WANT_LUA, WISH_LUA
 from scheduler.waves import PartWish, WaveRecord
 
@@ -46,6 +45,16 @@ class NoRollout(Exception):
 
 class Taken(Exception):
     """A host belongs to another rollout that has not ended."""
+
+
+class RawBook(NamedTuple):
+    """The records of a rollout as JSON, all of one moment."""
+
+    head: bytes
+    steps: list[bytes]
+    hosts: list[bytes]
+    guests: list[bytes]
+    waves: list[bytes]
 
 
 def _base(rollout_id: str) -> str:
@@ -100,27 +109,28 @@ class Store:
             raise Conflict(head.id)
         return head
 
-    def book(self, rollout_id: str, parsed: dict[bytes, BaseModel] | None = None) -> Book:
-        """The whole rollout. Raises NoRollout.
+    def book(self, rollout_id: str) -> Book:
+        """The whole rollout. Raises NoRollout."""
+        head, steps, hosts, guests, waves = self.raw_book(rollout_id)
+        return Book(
+            Rollout.model_validate_json(head),
+            {step.id: step for step in records(Step, steps)},
+            {host.name: host for host in records(HostRecord, hosts)},
+            {guest.name: guest for guest in records(GuestRecord, guests)},
+            {wave.number: wave for wave in records(WaveRecord, waves)},
+        )
 
-        `parsed`: records of an earlier reading by their bytes; who reads again and again keeps it.
-        """
-        parsed = {} if parsed is None else parsed
+    def raw_book(self, rollout_id: str) -> RawBook:
+        """The whole rollout as it is kept. Raises NoRollout."""
         base = _base(rollout_id)
         with self.client.pipeline(transaction=True) as pipe:
             pipe.get(base)
-            for table in ("steps", "hosts", "guests", "waves"):
+            for table in RawBook._fields[1:]:
                 pipe.hvals(f"{base}:{table}")
-            head, steps, hosts, guests, waves = pipe.execute()
-        if head is None:
+            found = RawBook(*pipe.execute())
+        if found.head is None:
             raise NoRollout(rollout_id)
-        return Book(
-            Rollout.model_validate_json(head),
-            {step.id: step for step in known_records(Step, steps, parsed)},
-            {host.name: host for host in known_records(HostRecord, hosts, parsed)},
-            {guest.name: guest for guest in known_records(GuestRecord, guests, parsed)},
-            {wave.number: wave for wave in known_records(WaveRecord, waves, parsed)},
-        )
+        return found
 
     def head(self, rollout_id: str) -> Rollout:
         """The rollout's head alone. Raises NoRollout."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,18 +19,6 @@ Record = TypeVar("Record", bound=BaseModel)
 
 def records(model: type[Record], raw: Iterable[bytes]) -> list[Record]:
     return [model.model_validate_json(value) for value in raw]
-
-
-def known_records(
-    model: type[Record], raw: Iterable[bytes], parsed: dict[bytes, BaseModel]
-) -> list[Record]:
-    """As `records`; what was parsed before is taken from there, and what is gone forgotten."""
-    found = {value: parsed.get(value) or model.model_validate_json(value) for value in raw}
-    for value in [value for value, one in parsed.items() if isinstance(one, model)]:
-        if value not in found:
-            del parsed[value]
-    parsed.update(found)
-    return cast("list[Record]", list(found.values()))
 
 
 def text(value: Any) -> str:

@@ -2,7 +2,8 @@
 
     python -m tests.bench_service
 
-The service runs as its own process; the fleet is played here, in virtual time, without a rest.
+Four processes: the service; the player, which is the controller and all hosts, in virtual time,
+and changes the store without a rest; the dashboards' browsers; and this one, which measures.
 Prints one line for each kind of request, and the time until a pause was acknowledged.
 """
 
@@ -11,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import select
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -30,6 +33,7 @@ from tests.redis_fleet import RedisFleet
 
 HOSTS, GUESTS_A_HOST, DASHBOARDS = 1000, 12, 50
 REQUESTS, WARM_UP_S = 40, 10
+BEGUN = "begun"
 ROUND_S, VIRTUAL_S = 0.5, 2.0  # a controller's tick; reports come every 20 virtual seconds
 PATHS = (
     "/api/v1/rollouts/xsa-1",
@@ -76,10 +80,14 @@ class Played(RedisFleet):
         self.mute = set()
 
 
-def play(played: RedisFleet, ending: threading.Event) -> None:
-    """Go on with the rollout until told to end."""
+def play(url: str) -> None:
+    """Begin a rollout, say so, and go on with it until standard input ends."""
+    played = Played(redis.Redis.from_url(url), large_fleet())
+    played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
+    played.begin()
     controller = played.controller()
-    while not ending.wait(ROUND_S):
+    print(BEGUN, flush=True)
+    while not select.select([sys.stdin], [], [], ROUND_S)[0]:
         played.round(controller, VIRTUAL_S)
 
 
@@ -92,15 +100,27 @@ async def dashboard(client: httpx.AsyncClient, counts: list[int], number: int) -
             if time.monotonic() - last > 5:
                 last = time.monotonic()
                 await client.get("/rollouts/xsa-1/grid")
+                await client.get("/rollouts/xsa-1/live")
 
 
-async def measure(url: str, token: str) -> None:
-    """All figures, while the dashboards follow."""
+async def follow(url: str, token: str) -> None:
+    """Fifty dashboards, until standard input ends; prints how many events each of them got."""
     counts = [0] * DASHBOARDS
     limits = httpx.Limits(max_connections=200)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
         await client.post("/login", data={"token": token})
         followers = [asyncio.create_task(dashboard(client, counts, n)) for n in range(DASHBOARDS)]
+        await asyncio.to_thread(sys.stdin.read)
+        for follower in followers:
+            follower.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
+    print(f"events a dashboard: {min(counts)} to {max(counts)}")
+
+
+async def measure(url: str, token: str) -> None:
+    """All figures, while the dashboards follow."""
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        await client.post("/login", data={"token": token})
         await asyncio.sleep(WARM_UP_S)
         for path in PATHS:
             headers = {"Authorization": f"Bearer {token}"} if path == "/metrics" else {}
@@ -108,10 +128,6 @@ async def measure(url: str, token: str) -> None:
             p95 = took_ms[int(0.95 * REQUESTS)]
             print(f"{path:55} median {statistics.median(took_ms):7.1f} ms  p95 {p95:7.1f} ms")
         await paused(client, token)
-        print(f"events a dashboard: {min(counts)} to {max(counts)}")
-        for follower in followers:
-            follower.cancel()
-        await asyncio.gather(*followers, return_exceptions=True)
 
 
 async def timed(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> float:
@@ -138,15 +154,50 @@ async def paused(client: httpx.AsyncClient, token: str) -> None:
     print(f"{'pause acknowledged':55} after  {took_ms:7.1f} ms")
 
 
-def command(url: str, *arguments: str) -> subprocess.Popen[str]:
-    """`xenroll …` on this server."""
+def command(url: str, module: str, *arguments: str) -> subprocess.Popen[str]:
+    """`python -m …` on this server."""
     return subprocess.Popen(
-        [sys.executable, "-m", "scheduler", *arguments],
+        [sys.executable, "-m", module, *arguments],
         env={**os.environ, "XENROLL_REDIS_URL": url},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@contextmanager
+def player(url: str) -> Iterator[None]:
+    """A rollout that goes on beside the measuring."""
+    playing = command(url, "tests.bench_service", "play", url)
+    assert playing.stdout is not None and playing.stderr is not None
+    begun = playing.stdout.readline().strip()
+    assert begun == BEGUN, playing.stderr.read()
+    yield
+    assert playing.poll() is None, f"the player ended: {playing.stderr.read()}"
+    playing.communicate("")
+
+
+@contextmanager
+def dashboards(url: str, token: str) -> Iterator[None]:
+    """Browsers that follow meanwhile."""
+    following = command(url, "tests.bench_service", "follow", url, token)
+    yield
+    said, errors = following.communicate("")
+    assert following.returncode == 0, errors
+    print(said, end="")
+
+
+@contextmanager
+def service(url: str) -> Iterator[str]:
+    """The service; yields its address."""
+    web = command(url, "scheduler", "serve", "--listen", "127.0.0.1:0")
+    assert web.stderr is not None
+    found = re.search(r"http://[\d.:]+", web.stderr.readline())
+    assert found
+    yield found[0]
+    web.terminate()
+    web.communicate()
 
 
 def main() -> None:
@@ -154,29 +205,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         server = EmbeddedServer(Path(scratch) / "data")
         server.start()
-        ending = threading.Event()
-        client = redis.Redis.from_url(server.url)
-        played = Played(client, large_fleet())
-        played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
-        played.begin()
-        player = threading.Thread(target=play, args=(played, ending))
-        web = command(server.url, "serve", "--listen", "127.0.0.1:0")
+        make_token = ("token", "create", "bench", "--role", "on-call")
         try:
-            assert web.stderr is not None
-            found = re.search(r"http://[\d.:]+", web.stderr.readline())
-            assert found
-            token, _ = command(
-                server.url, "token", "create", "bench", "--role", "on-call"
-            ).communicate()
-            player.start()
-            asyncio.run(measure(found[0], token.strip()))
+            with player(server.url), service(server.url) as address:
+                said, _ = command(server.url, "scheduler", *make_token).communicate()
+                with dashboards(address, said.strip()):
+                    asyncio.run(measure(address, said.strip()))
         finally:
-            ending.set()
-            player.join()
-            web.terminate()
-            web.communicate()
             server.stop()
 
 
 if __name__ == "__main__":
-    main()
+    match sys.argv[1:]:
+        case ["play", url]:
+            play(url)
+        case ["follow", url, token]:
+            asyncio.run(follow(url, token))
+        case _:
+            main()

@@ -15,6 +15,7 @@ import uvicorn
 from scheduler.serve import log
 from scheduler.service.app import make_app
 from scheduler.service.local import service_of
+from scheduler.service.memory import Tidy
 from scheduler.settings import Settings
 from scheduler.veil import VeiledLog
 
@@ -121,6 +122,9 @@ def run(settings: Settings, where: Listen) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn ends on these by its own handlers, then raises them again for whoever was before.
         signal.signal(number, lambda *_: None)
+    tidy = Tidy()
+    tidy.start()
     uvicorn.Server(config).run(sockets=[listening])
+    tidy.stop()
     log("the service ended")
     return 0

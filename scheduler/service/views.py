@@ -7,39 +7,23 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from pydantic import BaseModel
-
-from agents.wire import GuestSeen, Report
 from scheduler.book import Book
-from scheduler.desk import Desk
 from scheduler.flight_reports import flights_now
 from scheduler.forecast import Asked, Forecast, forecast
-from scheduler.inventory import Inventory, InventoryError, load_inventory
 from scheduler.progress import Progress, progress
+from scheduler.service.book_reader import BookReader
 from scheduler.service.exposure import Curve, curve, guests_at_start
+from scheduler.service.fleet_reader import Clock, FleetReader, FleetView
 from scheduler.service.fresh import Fresh
 from scheduler.service.seed_advice import SeedAdvice
 from scheduler.store import NoRollout, Store
 
 KEPT_ROLLOUTS = 32
 FORECAST_EVERY_S = 15.0
-STALE_AFTER_S = 60.0
-
-
-class Clock(Protocol):
-    """The machine's clocks."""
-
-    def now(self) -> datetime:
-        """The time of day, with its zone."""
-
-    def monotonic(self) -> float:
-        """Seconds that only grow."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +36,6 @@ class RolloutView:
     blocked: dict[str, list[tuple[str, str]]]  # host -> (guest or "", why), by the newest plan
     planning_s: float | None  # of the newest plan
     at: datetime
-
-
-@dataclass(frozen=True)
-class FleetView:
-    """The hosts' newest reports, and which host shows which guest."""
-
-    inventory: Inventory
-    hosts: tuple[str, ...]
-    reports: dict[str, Report]
-    trouble: dict[str, str]  # host -> why its report is no ground for anything
-    guests: tuple[tuple[str, GuestSeen], ...]  # (host, guest), by guest's name
-    where: dict[str, tuple[int, ...]]  # guest's name -> places in `guests`
-    owners: dict[str, str]  # host -> the rollout that may touch it
-    guest_owners: dict[str, str]  # guest -> its owner, where the inventory names one
-
-    def owner_of(self, guest: str) -> str:
-        """Who is asked about a guest; empty where the inventory does not say."""
-        return self.guest_owners.get(guest, "")
 
 
 class Views:
@@ -86,7 +52,7 @@ class Views:
         self._lock = threading.Lock()
         self._rollouts: dict[str, Fresh[RolloutView]] = {}
         self._forecasts: dict[str, Fresh[Forecast]] = {}
-        self._fleet = Fresh(_FleetReader(store, clock).read, clock.monotonic, max_age_s)
+        self._fleet = Fresh(FleetReader(store, clock).read, clock.monotonic, max_age_s)
 
     def fleet(self) -> FleetView:
         """The fleet as it was reported last. Without an inventory it has no hosts."""
@@ -133,13 +99,11 @@ class Views:
 
     def _reader(self, rollout_id: str) -> Callable[[RolloutView | None], RolloutView]:
         at_start: list[dict[str, str]] = []
-        parsed: dict[bytes, BaseModel] = {}
+        books = BookReader(self._store, rollout_id)
 
         def read(before: RolloutView | None) -> RolloutView:
             now = self._clock.now()
-            book = before.book if before else None
-            if book is None or self._store.head(rollout_id).version != book.rollout.version:
-                book = self._store.book(rollout_id, parsed)
+            book = books.read()
             if not at_start:
                 at_start.append(guests_at_start(self._store.fleet_document(rollout_id, 1)))
             if before and before.book.rollout.generation == book.rollout.generation:
@@ -166,58 +130,4 @@ def blocked_by(plan: bytes | None) -> tuple[dict[str, list[tuple[str, str]]], fl
     return rows, float(said["summary"]["planning_s"])
 
 
-class _FleetReader:
-    """Reads reports through a Desk, and takes up a new inventory when there is one."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._desk = Desk(store.client, Inventory(), clock.monotonic, STALE_AFTER_S)
-        self._raw: bytes | None = None
-        self._inventory = Inventory()
-
-    def read(self, before: FleetView | None) -> FleetView:
-        """The newest view; the old one where nothing has changed."""
-        raw = self._store.inventory()
-        if raw != self._raw:
-            self._take(raw)
-            before = None
-        changed = self._desk.refresh()
-        owners = self._store.owners()
-        if before is not None and not changed and owners == before.owners:
-            return before
-        return self._view(owners)
-
-    def _take(self, raw: bytes | None) -> None:
-        try:
-            self._inventory = load_inventory(raw) if raw else Inventory()
-        except InventoryError:
-            # `xenroll inventory apply` refuses such a one; who wrote it past that sees no hosts.
-            self._inventory = Inventory()
-        self._desk.take_inventory(self._inventory)
-        self._raw = raw
-
-    def _view(self, owners: dict[str, str]) -> FleetView:
-        hosts = tuple(sorted(self._desk.hosts))
-        reports = {host: report for host in hosts if (report := self._desk.newest(host))}
-        pairs = ((host, guest) for host, report in reports.items() for guest in report.guests)
-        guests = tuple(sorted(pairs, key=lambda pair: (pair[1].name, pair[0])))
-        where: dict[str, list[int]] = defaultdict(list)
-        for place, (_, guest) in enumerate(guests):
-            where[guest.name].append(place)
-        return FleetView(
-            inventory=self._inventory,
-            hosts=hosts,
-            reports=reports,
-            trouble={host: why for host in hosts if (why := self._trouble(host, reports))},
-            guests=guests,
-            where={name: tuple(places) for name, places in where.items()},
-            owners=owners,
-            guest_owners={g.name: g.owner for g in self._inventory.guests if g.owner},
-        )
-
-    def _trouble(self, host: str, reports: dict[str, Report]) -> str:
-        said = self._desk.report(host)
-        known = reports.get(host)
-        if isinstance(said, str) and (known is None or "cannot be read" in said):
-            return said
-        return f"{host}: {known.trouble[0]}" if known and known.trouble else ""
+__all__ = ["Clock", "FleetView", "RolloutView", "Views", "blocked_by"]

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from agents.wire import Kind, Wanted
-from scheduler.forecast import Asked, Forecast
-from scheduler.forecast_pause import PauseCost, pause_cost
+from scheduler.forecast import Forecast
+from scheduler.forecast_pause import PauseCost
 from scheduler.progress import Progress, WaveView
 from scheduler.rollout import GuestRecord, HostRecord, Rollout, Step, StepState
 from scheduler.service.exposure import Curve
@@ -66,21 +66,20 @@ def exposure(rollout_id: Id, who: Viewer, parts: Parts) -> Curve:
 
 
 @router.get("/rollouts/{rollout_id}/forecast")
-def rollout_forecast(rollout_id: Id, who: Viewer, parts: Parts) -> Forecast:
+async def rollout_forecast(rollout_id: Id, who: Viewer, parts: Parts) -> Forecast:
     """When it will have ended (p50 and p90), who misses the deadline, what would make it."""
-    return parts.views.forecast(rollout_id)
+    return await parts.forecasts.forecast(rollout_id)
 
 
 @router.get("/rollouts/{rollout_id}/pause-cost")
-def rollout_pause_cost(
+async def rollout_pause_cost(
     rollout_id: Id,
     who: Viewer,
     parts: Parts,
     for_s: ForS = 3600.0,
 ) -> PauseCost:
     """What a pause from now on costs: how much later it ends, which hosts stay half emptied."""
-    book = parts.views.rollout(rollout_id).book
-    return pause_cost(book, parts.clock.now(), for_s, Asked())
+    return await parts.forecasts.pause_cost(rollout_id, for_s)
 
 
 @router.get("/rollouts/{rollout_id}/waves")

@@ -41,6 +41,8 @@ from scheduler.service import (
 from scheduler.service.access import Caller, Tokens
 from scheduler.service.audit import Audit
 from scheduler.service.feed import Feed
+from scheduler.service.forecaster import Forecaster
+from scheduler.service.forecasts import Forecasts, Foretells
 from scheduler.service.fresh import Fresh
 from scheduler.service.guard import Guard
 from scheduler.service.parts import Service
@@ -57,6 +59,7 @@ PARTS = (
     *(api_advisories, api_change, api_crashes, api_fleet, api_rollouts),
     *(api_wishes, api_act, api_events, api_evidence, api_notify, api_livepatch),
 )
+FORECAST_EVERY_S = 15.0
 PAGES = (health, metrics, login, report, pages, page_act, page_notify, page_parts, page_pause)
 STATIC = Path(__file__).parent / "static"
 API = "/api/v1"
@@ -82,17 +85,24 @@ def make_service(
     *,
     look_wait_s: float = 20.0,
     max_age_s: float = 1.0,
+    foretells: Foretells | None = None,
     limits: Limits | None = None,
     local: Caller | None = None,
     oidc: OidcSettings | None = None,
     two_people: bool = False,
 ) -> Service:
-    """The parts of one process. `draw` gives that many random bytes."""
+    """The parts of one process. `draw` gives that many random bytes.
+
+    `foretells`: who makes forecasts; None: this very process.
+    """
     log = VeiledLog(log, store, clock.now)
+    foretells = foretells or Forecaster(store, clock, log, waits=not max_age_s)
+    often_s = FORECAST_EVERY_S if max_age_s else 0.0
     return Service(
         store=store,
         clock=clock,
-        views=Views(store, clock, log, max_age_s),
+        views=Views(store, clock, max_age_s),
+        forecasts=Forecasts(foretells, clock.monotonic, often_s, log),
         tokens=Tokens(store.client, draw),
         audit=Audit(store.client),
         feed=Feed(store, log),
@@ -120,6 +130,7 @@ def make_app(service: Service) -> FastAPI:
         service.feed.start()
         yield
         service.feed.stop()
+        service.forecasts.stop()
 
     app = FastAPI(
         title="xenroll",

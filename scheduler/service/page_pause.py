@@ -17,10 +17,10 @@ LISTED = 5
 
 
 @router.get("/rollouts/{rollout_id}/pause-cost")
-def pause_cost(
+async def pause_cost(
     request: Request, rollout_id: Id, who: PageCaller, parts: Parts, for_s: ForS = 3600.0
 ) -> Response:
     """How much later it ends, what of the deadline, which hosts stay half emptied."""
-    cost = rollout_pause_cost(rollout_id, who, parts, for_s)
+    cost = await rollout_pause_cost(rollout_id, who, parts, for_s)
     now = parts.clock.now()
     return page(request, "pause_cost.html", who, cost=cost, now=now, listed=LISTED)

@@ -14,6 +14,7 @@ from scheduler.service.access import Caller, NotLetIn, ProviderAway, Role, Token
 from scheduler.service.audit import Audit, Entry
 from scheduler.service.browser import COOKIE, other_site
 from scheduler.service.feed import Feed
+from scheduler.service.forecasts import Forecasts
 from scheduler.service.fragments import Fragments
 from scheduler.service.problem import Problem, short
 from scheduler.service.views import Clock, Views
@@ -34,6 +35,7 @@ class Service:
     store: Store
     clock: Clock
     views: Views
+    forecasts: Forecasts
     tokens: Tokens
     audit: Audit
     feed: Feed

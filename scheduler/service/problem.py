@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from scheduler.service.browser import wants_page
+from scheduler.service.forecasts import ForecasterLost
 from scheduler.store import NoRollout
 from scheduler.text import plain
 
@@ -104,6 +105,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RedisError, _away)
+    app.add_exception_handler(ForecasterLost, _no_forecast)
     app.add_exception_handler(Exception, _defect)
 
 
@@ -142,6 +144,11 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _away(request: Request, error: Exception) -> Response:
     said = "the server that keeps the fleet's state does not answer; hosts go on with what runs"
     return answer(request, Problem(503, "store_away", said, headers={"Retry-After": "2"}))
+
+
+async def _no_forecast(request: Request, error: Exception) -> Response:
+    said = "no forecast can be made just now; all else is as it was"
+    return answer(request, Problem(503, "no_forecast", said, headers={"Retry-After": "15"}))
 
 
 async def _defect(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ import uvicorn
 
 from scheduler.serve import log
 from scheduler.service.app import make_app
+from scheduler.service.forecaster_process import ForecasterProcess
 from scheduler.service.local import service_of
 from scheduler.service.memory import Tidy
 from scheduler.settings import Settings
@@ -103,7 +104,7 @@ def _to_log(write: Callable[[str], None]) -> None:
 
 def run(settings: Settings, where: Listen) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Raises ListenError, Away."""
-    service = service_of(settings, "web", oidc=settings.oidc)
+    service = service_of(settings, "web", oidc=settings.oidc, foretells=ForecasterProcess())
     listening = where.listen()
     _to_log(VeiledLog(log, service.store, service.clock.now))
     config = uvicorn.Config(

@@ -13,17 +13,14 @@ from datetime import datetime
 
 from scheduler.book import Book
 from scheduler.flight_reports import flights_now
-from scheduler.forecast import Asked, Forecast, forecast
 from scheduler.progress import Progress, progress
 from scheduler.service.book_reader import BookReader
 from scheduler.service.exposure import Curve, curve, guests_at_start
 from scheduler.service.fleet_reader import Clock, FleetReader, FleetView
 from scheduler.service.fresh import Fresh
-from scheduler.service.seed_advice import SeedAdvice
 from scheduler.store import NoRollout, Store
 
 KEPT_ROLLOUTS = 32
-FORECAST_EVERY_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -41,17 +38,12 @@ class RolloutView:
 class Views:
     """Hands out views; safe to call from any thread."""
 
-    def __init__(
-        self, store: Store, clock: Clock, log: Callable[[str], None], max_age_s: float = 1.0
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, max_age_s: float = 1.0) -> None:
         self._store = store
         self._clock = clock
-        self._log = log
         self.max_age_s = max_age_s
-        self._often_s = FORECAST_EVERY_S if max_age_s else 0.0
         self._lock = threading.Lock()
         self._rollouts: dict[str, Fresh[RolloutView]] = {}
-        self._forecasts: dict[str, Fresh[Forecast]] = {}
         self._fleet = Fresh(FleetReader(store, clock).read, clock.monotonic, max_age_s)
 
     def fleet(self) -> FleetView:
@@ -61,29 +53,6 @@ class Views:
     def rollout(self, rollout_id: str) -> RolloutView:
         """One rollout. Raises NoRollout."""
         return self._kept(rollout_id).get()
-
-    def forecast(self, rollout_id: str) -> Forecast:
-        """When it will have ended, and what would help; a few seconds old. Raises NoRollout."""
-        self._kept(rollout_id)
-        with self._lock:
-            kept = self._forecasts.setdefault(
-                rollout_id, Fresh(self._foreseer(rollout_id), self._clock.monotonic, self._often_s)
-            )
-            while len(self._forecasts) > KEPT_ROLLOUTS:
-                del self._forecasts[next(iter(self._forecasts))]
-        return kept.get()
-
-    def _foreseer(self, rollout_id: str) -> Callable[[Forecast | None], Forecast]:
-        at_start = guests_at_start(self._store.fleet_document(rollout_id, 1))
-        waits = not self.max_age_s
-        advice = SeedAdvice(self._store, self._clock.monotonic, self._log, waits=waits)
-
-        def read(before: Forecast | None) -> Forecast:
-            asked = Asked(remedies=True, at_start=at_start)
-            book = self.rollout(rollout_id).book
-            return advice.added(forecast(book, self._clock.now(), asked), book)
-
-        return read
 
     def _kept(self, rollout_id: str) -> Fresh[RolloutView]:
         with self._lock:

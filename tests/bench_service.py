@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import select
 import statistics
@@ -32,7 +33,8 @@ from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
 
 HOSTS, GUESTS_A_HOST, DASHBOARDS = 1000, 12, 50
-REQUESTS, WARM_UP_S = 40, 10
+REQUESTS, WARM_UP_S = 100, 15
+REFRESH_S, CHART_S = (1.0, 1.5), 10.0
 BEGUN = "begun"
 ROUND_S, VIRTUAL_S = 0.5, 2.0  # a controller's tick; reports come every 20 virtual seconds
 PATHS = (
@@ -42,8 +44,9 @@ PATHS = (
     "/api/v1/rollouts/xsa-1/exposure",
     "/api/v1/hosts?limit=100",
     "/api/v1/guests?limit=100",
+    "/api/v1/rollouts/xsa-1/forecast",
+    "/rollouts/xsa-1",
     "/rollouts/xsa-1/live",
-    "/rollouts/xsa-1/grid",
     "/metrics",
 )
 
@@ -92,15 +95,29 @@ def play(url: str) -> None:
 
 
 async def dashboard(client: httpx.AsyncClient, counts: list[int], number: int) -> None:
-    """Follow the live feed, and ask for the fragments as often as a page does."""
-    last = 0.0
+    """What `scheduler/service/static/app.js` does: refreshes when something happens, and charts."""
+    events, charted = asyncio.Event(), 0.0
+    listening = asyncio.create_task(listen(client, counts, number, events))
+    while not listening.done():
+        await events.wait()
+        await asyncio.sleep(random.uniform(*REFRESH_S))
+        events.clear()
+        await client.get("/rollouts/xsa-1/live")
+        if time.monotonic() - charted > CHART_S:
+            charted = time.monotonic()
+            await client.get("/api/v1/rollouts/xsa-1/exposure")
+            await client.get("/api/v1/rollouts/xsa-1/forecast")
+
+
+async def listen(
+    client: httpx.AsyncClient, counts: list[int], number: int, events: asyncio.Event
+) -> None:
+    """The live feed."""
     async with client.stream("GET", "/api/v1/events", timeout=None) as answer:
         async for line in answer.aiter_lines():
-            counts[number] += line.startswith("data:")
-            if time.monotonic() - last > 5:
-                last = time.monotonic()
-                await client.get("/rollouts/xsa-1/grid")
-                await client.get("/rollouts/xsa-1/live")
+            if line.startswith("data:"):
+                counts[number] += 1
+                events.set()
 
 
 async def follow(url: str, token: str) -> None:
@@ -167,37 +184,49 @@ def command(url: str, module: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
+def beside(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process of ours, ended with the block; what it said last is its own to say."""
+    try:
+        yield process
+        assert process.poll() is None, process.communicate()[1]
+        said, _ = process.communicate("")
+        print(said, end="")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
 def player(url: str) -> Iterator[None]:
     """A rollout that goes on beside the measuring."""
-    playing = command(url, "tests.bench_service", "play", url)
-    assert playing.stdout is not None and playing.stderr is not None
-    begun = playing.stdout.readline().strip()
-    assert begun == BEGUN, playing.stderr.read()
-    yield
-    assert playing.poll() is None, f"the player ended: {playing.stderr.read()}"
-    playing.communicate("")
+    with beside(command(url, "tests.bench_service", "play", url)) as playing:
+        assert playing.stdout is not None and playing.stderr is not None
+        begun = playing.stdout.readline().strip()
+        assert begun == BEGUN, playing.stderr.read()
+        yield
 
 
 @contextmanager
 def dashboards(url: str, token: str) -> Iterator[None]:
     """Browsers that follow meanwhile."""
-    following = command(url, "tests.bench_service", "follow", url, token)
-    yield
-    said, errors = following.communicate("")
-    assert following.returncode == 0, errors
-    print(said, end="")
+    with beside(command(url, "tests.bench_service", "follow", url, token)):
+        yield
 
 
 @contextmanager
 def service(url: str) -> Iterator[str]:
-    """The service; yields its address."""
+    """The service; yields its address, and says what memory it took."""
     web = command(url, "scheduler", "serve", "--listen", "127.0.0.1:0")
-    assert web.stderr is not None
-    found = re.search(r"http://[\d.:]+", web.stderr.readline())
-    assert found
-    yield found[0]
-    web.terminate()
-    web.communicate()
+    try:
+        assert web.stderr is not None
+        found = re.search(r"http://[\d.:]+", web.stderr.readline())
+        assert found
+        yield found[0]
+        taken = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{web.pid}/status").read_text())
+        print(f"the service's memory: {int(taken[1]) / 1024 if taken else 0:.0f} MiB")
+    finally:
+        web.terminate()
+        web.communicate()
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from scheduler.service.forecasts import ForecasterLost
 from scheduler.store import NoRollout
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, begun, served, small_fleet
+from tests.waiting import until
 
 MORE_THAN_THREADS = 60
 """The service answers with forty threads at most."""
@@ -31,7 +32,7 @@ class HeldUp:
     """Makes forecasts when it is told to, and counts them."""
 
     def __init__(self, played: RedisFleet) -> None:
-        self._really = Forecaster(played.store, played.clock, waits=True)
+        self._really = Forecaster(played.store, played.clock, print, waits=True)
         self.may_go_on = threading.Event()
         self.asked = threading.Semaphore(0)
         self.count = 0
@@ -94,9 +95,8 @@ def test_while_a_newer_one_is_made_the_one_that_is_there_is_given(
         assert [ask(running).json() for _ in range(3)] == [first] * 3
         assert slow.asked.acquire(timeout=60)
         slow.may_go_on.set()
-        while (newer := ask(running).json()) == first:
-            threading.Event().wait(0.01)
-        assert newer["made_at"] > first["made_at"] and slow.count == 2
+        until(lambda: ask(running).json() != first, "the newer one is given")
+        assert ask(running).json()["made_at"] > first["made_at"] and slow.count == 2
 
 
 def test_where_none_can_be_made_the_answer_says_so_and_the_next_question_tries_again(
@@ -133,7 +133,7 @@ def process() -> Iterator[ForecasterProcess]:
 def test_the_process_says_what_this_process_would(
     played: RedisFleet, process: ForecasterProcess
 ) -> None:
-    here = Forecaster(played.store, played.clock, waits=True)
+    here = Forecaster(played.store, played.clock, print, waits=True)
     said, expected = process.forecast("xsa-1"), here.forecast("xsa-1")
     assert (said.moves_left, said.reboots_left) == (expected.moves_left, expected.reboots_left)
     assert said.guest_hours_to_come is not None and said.remedies

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from scheduler.service.fragments import KEPT, Fragments
-from scheduler.service.fresh import TOO_OLD_S, Fresh
+from scheduler.service.fresh import BUSY_OLD_S, TOO_OLD_S, Fresh
 from tests.waiting import until
 
 
@@ -80,6 +80,26 @@ def test_one_that_is_too_old_is_never_given() -> None:
         fresh.get()
     reading.broken = False
     assert fresh.get() == 3
+
+
+def test_while_one_waits_for_a_newer_value_the_others_get_the_one_that_is_there() -> None:
+    reading = Reading()
+    fresh = reading.fresh()
+    assert fresh.get() == 1 and reading.made.acquire(timeout=30)
+    reading.now_s += TOO_OLD_S
+    reading.may_go_on.clear()
+    got: list[int] = []
+    one = threading.Thread(target=lambda: got.append(fresh.get()))
+    one.start()
+    until(lambda: fresh.busy, "somebody makes a newer value")
+    assert [fresh.get() for _ in range(50)] == [1] * 50 and got == []
+    reading.now_s += BUSY_OLD_S
+    late = threading.Thread(target=lambda: got.append(fresh.get()))
+    late.start()
+    reading.may_go_on.set()
+    one.join(30)
+    late.join(30)
+    assert got == [2, 2] or sorted(got) == [2, 3]
 
 
 def test_without_an_age_every_caller_gets_a_new_one() -> None:

@@ -10,7 +10,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 TOO_OLD_S = 5.0
-"""Nobody is given a value older than this: they wait for the one that is being made."""
+"""Whoever finds a value older than this makes a newer one, and waits for it."""
+BUSY_OLD_S = 30.0
+"""Those who come meanwhile are given none older than this: on a machine that is too busy to make
+one in time, they would all wait, and nobody could even pause."""
 
 
 class Fresh(Generic[T]):
@@ -34,15 +37,29 @@ class Fresh(Generic[T]):
         """The newest value, however old; None before the first."""
         return self._value
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody makes a new value right now."""
+        return self._lock.locked()
+
     def get(self) -> T:
         """The value. Raises what making it raises, if there is none that is young enough."""
         value, age_s = self._value, self._monotonic() - self._made_s
         if value is None or self._max_age_s == 0 or age_s >= TOO_OLD_S:
-            with self._lock:
-                return self._remake()
+            return self._wait(value, age_s)
         if age_s >= self._max_age_s and self._lock.acquire(blocking=False):
             threading.Thread(target=self._in_background, name="fresh", daemon=True).start()
         return value
+
+    def _wait(self, value: T | None, age_s: float) -> T:
+        others_wait = value is None or self._max_age_s == 0 or age_s >= BUSY_OLD_S
+        if not self._lock.acquire(blocking=others_wait):
+            assert value is not None
+            return value
+        try:
+            return self._remake()
+        finally:
+            self._lock.release()
 
     def _in_background(self) -> None:
         """Make it with the lock that the caller took."""

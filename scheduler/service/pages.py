@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from scheduler.forecast_assumed import assumed, in_short
-from scheduler.progress import Progress
 from scheduler.rollout import ENDED, Rollout
 from scheduler.service import present
 from scheduler.service.access import Caller, Role
@@ -72,31 +72,16 @@ def overview(request: Request, rollout_id: Id, who: PageCaller, parts: Parts) ->
 
 @router.get("/rollouts/{rollout_id}/live")
 def live(request: Request, rollout_id: Id, who: PageCaller, parts: Parts) -> Response:
-    """What changes on the overview: the headline and the cards."""
+    """What changes on the overview: headline, cards, and one letter for each host."""
     view = parts.views.rollout(rollout_id)
     control = parts.store.control(rollout_id)
     key = (rollout_id, who.role.covers(Role.ON_CALL), *sorted(control.items()))
 
     def make() -> bytes:
-        return bytes(page(request, "live.html", who, **_live_values(parts, who, view)).body)
+        values = {**_live_values(parts, who, view), "grid": json.dumps(present.grid(view.progress))}
+        return bytes(page(request, "live.html", who, **values).body)
 
     return HTMLResponse(parts.fragments.get(key, view, make))
-
-
-@router.get("/rollouts/{rollout_id}/grid")
-def grid(rollout_id: Id, who: PageCaller, parts: Parts) -> JSONResponse:
-    """One letter a host: a thousand hosts in a kilobyte."""
-    shown: Progress = parts.views.rollout(rollout_id).progress
-    busy = sorted(present.current_waves(shown.waves))
-    counts = {letter: count for letter, _, count in present.legend(shown)}
-    return JSONResponse(
-        {
-            "letters": present.letters(shown),
-            "generation": shown.generation,
-            "busy": busy,
-            "counts": counts,
-        }
-    )
 
 
 def _live_values(parts: Service, who: Caller, view: RolloutView) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agents.wire import Kind
 from scheduler.late_wave import late_hosts
@@ -142,14 +143,19 @@ def letters(progress: Progress) -> str:
 
 
 def legend(progress: Progress) -> list[tuple[str, str, int]]:
-    """(letter, meaning, how many) of the states that occur, and of waiting and fixed always."""
+    """(letter, meaning, how many) of every state."""
     counts = Counter(host.state for host in progress.hosts)
-    shown = (HostState.WAITING, HostState.FIXED)
-    return [
-        (STATE_LETTER[state], STATE_MEANING[state], counts[state])
-        for state in HostState
-        if counts[state] or state in shown
-    ]
+    return [(STATE_LETTER[state], STATE_MEANING[state], counts[state]) for state in HostState]
+
+
+def grid(progress: Progress) -> dict[str, Any]:
+    """What an open page paints its squares by: a thousand hosts in a kilobyte."""
+    return {
+        "letters": letters(progress),
+        "generation": progress.generation,
+        "busy": sorted(current_waves(progress.waves)),
+        "counts": {letter: count for letter, _, count in legend(progress)},
+    }
 
 
 def under_way(view: RolloutView, fleet: FleetView) -> list[MoveRow]:

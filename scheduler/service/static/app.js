@@ -2,7 +2,8 @@
 // ever becomes textContent, so no name can become markup.
 "use strict";
 
-const REFRESH_MS = 1000;      // at most one refresh of the cards in this time
+const REFRESH_MS = 1000;      // at most one refresh in this time, and
+const SPREAD_MS = 500;        // so much more by chance: dashboards hear the same events at once
 const IDLE_REFRESH_MS = 5000; // times go on although nothing happens
 const CHART_MS = 10000;
 const FEED_LINES = 200;
@@ -110,7 +111,8 @@ function neighbour(all, at, key) {
 
 function paintGrid(said) {
   if (String(said.generation) !== rollout.dataset.generation) {
-    location.reload(); // a new plan has other waves
+    // A new plan has other waves; but what somebody is typing is not taken from them.
+    if (!document.querySelector("dialog[open]")) setTimeout(() => location.reload(), Math.random() * SPREAD_MS);
     return;
   }
   const squares = byId("grid").querySelectorAll(".sq");
@@ -129,7 +131,9 @@ function paintGrid(said) {
     wave.classList.toggle("busy", said.busy.includes(Number(wave.dataset.wave)));
   }
   for (const count of document.querySelectorAll("[data-count]")) {
-    count.textContent = said.counts[count.dataset.count] ?? 0;
+    const hosts = said.counts[count.dataset.count] ?? 0;
+    count.textContent = hosts;
+    count.parentElement.hidden = !hosts && !"wf".includes(count.dataset.count);
   }
 }
 
@@ -252,14 +256,12 @@ const printable = (text) => text.slice(0, 500)
   .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => "\\x" + c.codePointAt(0).toString(16).padStart(2, "0"));
 
 function follow() {
-  const path = "/rollouts/" + encodeURIComponent(rollout.dataset.rollout);
   const api = "/api/v1/rollouts/" + encodeURIComponent(rollout.dataset.rollout);
   let due = null, cards = Date.now(), charted = 0;
   const refresh = () => {
     due = null;
     cards = Date.now();
     htmx.trigger("#live", "refresh");
-    getJson(path + "/grid").then(paintGrid).catch(report);
     if (cards - charted >= CHART_MS) draw();
   };
   const draw = () => {
@@ -267,8 +269,10 @@ function follow() {
     Promise.all([getJson(api + "/exposure"), getJson(api + "/forecast")])
       .then(([curve, said]) => drawChart(curve, said)).catch(report);
   };
-  const soon = () => { due ??= setTimeout(refresh, Math.max(0, REFRESH_MS - (Date.now() - cards))); };
+  const soon = () => { due ??= setTimeout(refresh, Math.max(0, REFRESH_MS + Math.random() * SPREAD_MS - (Date.now() - cards))); };
   const report = () => linkIs("down", "no answer: what you see may be old");
+  byId("live").addEventListener("htmx:afterSwap", () => paintGrid(JSON.parse(byId("grid-now").dataset.grid)));
+  for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) byId("live").addEventListener(failed, report);
   draw();
   const feed = new EventSource("/api/v1/events?rollout=" + encodeURIComponent(rollout.dataset.rollout)
     + "&since=" + encodeURIComponent(rollout.dataset.since));

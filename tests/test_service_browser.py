@@ -65,7 +65,7 @@ def test_every_page_is_shown_without_a_complaint(page: Browser) -> None:
     for path, words in (
         ("/rollouts", "xsa-1"),
         ("/rollouts/xsa-1", "Hosts fixed"),
-        ("/rollouts/xsa-1/plan", "no plan can have fewer"),
+        ("/rollouts/xsa-1/plan", "could not do with fewer"),
         ("/hosts", "h3"),
         ("/notifications", "Notifications"),
         ("/hosts/h1", "g5"),

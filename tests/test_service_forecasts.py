@@ -111,6 +111,8 @@ def test_where_none_can_be_made_the_answer_says_so_and_the_next_question_tries_a
         assert log == ["no forecast of xsa-1: ForecasterLost: a test broke it"]
         slow.broken = False
         assert ask(running).status_code == 200
+        unknown = running.get("/rollouts/xsa-9/forecast")
+        assert unknown.status_code == 404 and len(log) == 1
 
 
 @pytest.fixture

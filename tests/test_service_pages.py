@@ -192,7 +192,7 @@ def test_a_report_says_what_happened_in_html_and_markdown(redis_client: redis.Re
         text = client.get("/rollouts/xsa-1/report.md").text
         for said in (page, text):
             assert "g1" in said and "crashed" in said and "done" in said
-            assert "no plan can have fewer than" in said
+            assert "could not do with fewer than" in said
         assert page.count("<polyline") == 2 and "<script" not in page
         later = client.get("/rollouts/xsa-1/report.md?since=2026-12-01T00:00").text
         assert "## What happened" in text and "## What happened" not in later

@@ -10,8 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from redis.exceptions import RedisError
+
 from scheduler.forecast import Forecast
 from scheduler.forecast_pause import PauseCost
+from scheduler.store import NoRollout
 
 KEPT_ROLLOUTS = 32
 COST_FACTOR = 5.0
@@ -107,6 +110,8 @@ class Forecasts:
         made, began_s = None, self._monotonic()
         try:
             made = self._foretells.forecast(rollout_id)
+        except (NoRollout, RedisError):
+            raise  # told to whoever asked, and nothing new
         except Exception as error:
             if not self._ended:
                 self._log(f"no forecast of {rollout_id}: {type(error).__name__}: {error}")
@@ -114,6 +119,8 @@ class Forecasts:
         finally:
             with self._lock:
                 kept.coming = None
+                if made is None and kept.made is None:
+                    self._kept.pop(rollout_id, None)
                 kept.took_s = self._monotonic() - began_s
                 if made is not None:
                     kept.made, kept.made_s = made, began_s

@@ -20,6 +20,7 @@ from scheduler.text import plain
 
 CODES = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}
 SHOWN_CHARS = 200
+LINE_CHARS = 1000
 
 
 class Detail(BaseModel):
@@ -70,10 +71,10 @@ def conflict(code: str, detail: str, details: Sequence[tuple[str, str]] = ()) ->
     return Problem(409, code, detail, details)
 
 
-def short(text: str) -> str:
-    """A text from outside, printable and not too long."""
-    said = plain(text[: SHOWN_CHARS + 1])
-    return said if len(text) <= SHOWN_CHARS else f"{said[:SHOWN_CHARS]}…"
+def short(text: str, most: int = SHOWN_CHARS) -> str:
+    """A text from outside, printable and with so many characters of it at most."""
+    said = plain(text[: most + 1])
+    return said if len(text) <= most else f"{said[:most]}…"
 
 
 def answer(request: Request, problem: Problem) -> Response:
@@ -156,4 +157,4 @@ async def _defect(request: Request, error: Exception) -> Response:
     return answer(request, Problem(500, "internal", said))
 
 
-__all__ = ["Problem", "ProblemBody", "conflict", "install", "no_such", "short"]
+__all__ = ["LINE_CHARS", "Problem", "ProblemBody", "conflict", "install", "no_such", "short"]

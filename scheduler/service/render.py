@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scheduler.service.access import Caller, Role
 from scheduler.service.present import DASH, duration, size
-from scheduler.service.problem import ProblemBody, short
+from scheduler.service.problem import LINE_CHARS, ProblemBody, short
 
 HERE = Path(__file__).parent
 
@@ -59,6 +59,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "name": lambda text: short(str(text)),
+        "line": lambda text: short(str(text), LINE_CHARS),
         "duration": duration,
         "size": size,
         "when": _when,

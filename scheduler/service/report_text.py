@@ -11,7 +11,7 @@ from scheduler.progress import StepView
 from scheduler.rollout import ENDED, Happening
 from scheduler.service import present
 from scheduler.service.guard import CONTENT_SECURITY_POLICY
-from scheduler.service.problem import short
+from scheduler.service.problem import LINE_CHARS, short
 from scheduler.service.render import ENVIRONMENT, HERE
 from scheduler.service.report_plots import BELOW, HEIGHT, LEFT, WIDTH, plots
 from scheduler.service.shift import NEXT_HOSTS, Held, NextHost, Report, blocked_first
@@ -80,7 +80,10 @@ def figures(said: Report) -> list[tuple[str, str]]:
         ("took so far" if going else "took", present.duration(said.took_s)),
         ("expected end", _ends(said) if going else ""),
         ("deadline", f"{said.deadline:{MINUTE}}" if said.deadline else ""),
-        ("moves", f"{said.moves} (no plan can have fewer than {said.moves_lower_bound})"),
+        (
+            "moves",
+            f"{said.moves} (the first plan could not do with fewer than {said.moves_lower_bound})",
+        ),
         ("moved how often", often),
         ("guests stood still in a move", str(said.blackouts) if said.moves else ""),
         ("attempts that left a guest where it was", str(said.stayed)),
@@ -166,4 +169,4 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
 
 
 def _md(text: str) -> str:
-    return markdown(short(text))
+    return markdown(short(text, LINE_CHARS))

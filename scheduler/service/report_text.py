@@ -74,6 +74,7 @@ def figures(said: Report) -> list[tuple[str, str]]:
     """The figures that a report begins with: the whole of the rollout so far."""
     going = said.state not in ENDED
     hosts = ", ".join(f"{count} {state}" for state, count in sorted(said.hosts.items()))
+    least = f"the first plan could not do with fewer than {said.moves_lower_bound}"
     often = ", ".join(f"{count} guests {n}x" for n, count in said.moves_of_guests.items())
     found = [
         ("hosts", hosts),
@@ -82,7 +83,7 @@ def figures(said: Report) -> list[tuple[str, str]]:
         ("deadline", f"{said.deadline:{MINUTE}}" if said.deadline else ""),
         (
             "moves",
-            f"{said.moves} (the first plan could not do with fewer than {said.moves_lower_bound})",
+            f"{said.moves} ({least})",
         ),
         ("moved how often", often),
         ("guests stood still in a move", str(said.blackouts) if said.moves else ""),

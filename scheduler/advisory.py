@@ -102,6 +102,21 @@ def payload_name(file: str) -> str:
     return PurePosixPath(file).stem
 
 
+def telling_payloads(advisory: Advisory, now: datetime) -> list[str]:
+    """Payloads whose file names give a secret advisory away: a dom0's own logs show them.
+
+    Told by its name or a CVE's, however they are joined, or by its number of three digits or more.
+    """
+    if advisory.shown(now, knows=False) == advisory.id:
+        return []
+    names = [re.split(r"[^A-Za-z0-9]+", name) for name in (advisory.id, *advisory.cves)]
+    forms = ["[^A-Za-z0-9]*".join(map(re.escape, parts)) for parts in names]
+    forms += re.findall(r"\d{3,}$", advisory.id)
+    telling = re.compile("|".join(rf"(?<!\d)(?:{form})(?!\d)" for form in forms), re.IGNORECASE)
+    files = sorted({PurePosixPath(file).name for file in advisory.livepatches.values()})
+    return [file for file in files if telling.search(file)]
+
+
 def standing(advisory: Advisory, report: Report, whatever_it_carries: bool = False) -> Standing:
     """What this host is to this advisory; as if it carried guests of every type, if so wanted."""
     exposure, reason = _judge(advisory, report, whatever_it_carries)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -23,9 +25,9 @@ def again_and_again(show: Callable[[], object], detached: str = DETACHED) -> Non
     At a terminal each picture replaces the one before; elsewhere a picture is printed when it
     differs. A service that is away is said once and asked again; any other refusal is raised.
     """
-    said = ""
+    said, interrupted = "", _Interrupted()
     try:
-        while True:
+        while not interrupted:
             text, over = _picture(show, said)
             if text != said:
                 _print(text)
@@ -34,7 +36,32 @@ def again_and_again(show: Callable[[], object], detached: str = DETACHED) -> Non
                 return
             time.sleep(EVERY_S)
     except KeyboardInterrupt:
-        print(detached, file=sys.stderr)
+        pass  # said below, as where whatever ran at that moment swallowed it
+    finally:
+        interrupted.forget()
+    print(detached, file=sys.stderr)
+
+
+class _Interrupted:
+    """Whether Ctrl-C was pressed; it interrupts as usual, and is remembered."""
+
+    def __init__(self) -> None:
+        self._pressed = False
+        self._before = None
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._press)
+
+    def __bool__(self) -> bool:
+        return self._pressed
+
+    def forget(self) -> None:
+        """As it was before."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _press(self, *_: object) -> None:
+        self._pressed = True
+        raise KeyboardInterrupt
 
 
 def _picture(show: Callable[[], object], before: str) -> tuple[str, bool]:

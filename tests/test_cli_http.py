@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -21,9 +22,11 @@ import yaml
 
 from agents.keys import keys
 from agents.wire import Wanted
+from scheduler.advisory import Advisory
 from scheduler.service.access import Role
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, begun, served, small_fleet
+from tests.sim import NEW
 from tests.test_cli_rollout import ROOT, said, xenroll
 
 NO_REDIS = "unix:///nonexistent/redis.sock"
@@ -306,6 +309,39 @@ def test_ctrl_c_on_a_watch_detaches_says_so_and_the_rollout_goes_on(running: Ser
         watching.process.send_signal(signal.SIGINT)
         watching.until("detached; rollout xsa-1 goes on without us")
         assert watching.end() == 0
+    assert running.played.store.control("xsa-1")["wanted"] == Wanted.RUN
+
+
+WATCHED = {
+    "advisory list": "XSA-7",
+    "advisory show XSA-7": "h0",
+    "crash list": "watched now",
+    "guest list": "g1",
+    "guest show g1": "g1",
+    "host closed": "HOST",
+    "host list": "h0",
+    "host show h0": "h0",
+    "rollout forecast": "p50",
+    "rollout list": "xsa-1",
+    "rollout moves": "FROM",
+    "rollout show": "h0",
+}
+"""Commands that are shown again and again, and something that each of them shows."""
+
+
+def test_ctrl_c_detaches_from_whatever_is_watched(running: Served) -> None:
+    running.played.store.put_advisory(Advisory(id="XSA-7", fixed_builds=(NEW,)))
+    where = {"XENROLL_SERVER": running.url, "XENROLL_TOKEN": running.tokens[Role.VIEWER]}
+    with ExitStack() as all_of_them:
+        terminals = {
+            command: all_of_them.enter_context(Terminal(where, *command.split(), "--watch"))
+            for command in WATCHED
+        }
+        for command, terminal in terminals.items():
+            terminal.until(WATCHED[command])
+            terminal.process.send_signal(signal.SIGINT)
+            terminal.until("detached; nothing ends because of it")
+            assert terminal.end() == 0, command
     assert running.played.store.control("xsa-1")["wanted"] == Wanted.RUN
 
 

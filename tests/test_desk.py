@@ -107,6 +107,7 @@ def test_a_server_that_lost_its_newest_writes_does_not_make_an_old_report_young(
         (b"{", "Invalid JSON"),
         (b'{"host": "h0"}', "Field required"),
         (b"\xff\xfe", "Invalid JSON"),
+        (look(1).model_dump_json().replace("{", '{"of_a_newer_agent": 1, ', 1).encode(), "Extra"),
         (b" " * (MAX_REPORT_BYTES + 1), "more than"),
         (look(1).model_copy(update={"host": "h1"}).model_dump_json().encode(), "it is of h1"),
     ],

@@ -91,6 +91,26 @@ def test_an_advisory_is_put_and_merged_by_the_security_role(running: Served) -> 
         refused(put(running, path, raw), 422, "invalid", field)
 
 
+def test_a_payload_whose_file_name_tells_a_secret_advisory_is_refused(running: Served) -> None:
+    path, build = "/advisories/XSA-470", "0" * 40
+    facts = {"id": "XSA-470", "codename": "otter", "embargo_until": "2099-01-01T00:00:00Z"}
+    for file in ("xsa470.livepatch", "fix-0470-4.17.livepatch", "lp-470.livepatch"):
+        named = json.dumps({**facts, "livepatches": {build: f"/srv/{file}"}}).encode()
+        answer = put(running, path, named)
+        if "0470" in file:  # another number
+            assert answer.status_code == 200
+            continue
+        refused(answer, 422, "tells_the_name", file)
+        assert "name it after otter" in answer.json()["detail"]
+    cve = {**facts, "cves": ["CVE-2026-99"], "livepatches": {build: "cve_2026_99.livepatch"}}
+    refused(put(running, path, json.dumps(cve).encode()), 422, "tells_the_name", "cve_2026_99")
+    open_now = {**cve, "embargo_until": None}
+    assert put(running, path, json.dumps(open_now).encode()).status_code == 200
+    secret = json.dumps({"id": "XSA-470", "embargo_until": facts["embargo_until"]}).encode()
+    merged = put(running, path, secret, merge="true", reason=WHY["reason"])
+    refused(merged, 422, "invalid", "codename")
+
+
 def test_every_plan_of_a_rollout_is_listed(running: Served) -> None:
     (plan,) = running.get("/rollouts/xsa-1/plans").json()["items"]
     assert plan == {"generation": 1, "href": "/api/v1/rollouts/xsa-1/plans/1"}

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import StringConstraints
 
-from scheduler.advisory import Advisory
+from scheduler.advisory import Advisory, telling_payloads
 from scheduler.inventory import Inventory, InventoryError, load_inventory
 from scheduler.service.parts import Admin, Parts, Security, Viewer
 from scheduler.service.problem import Problem, no_such, short
@@ -62,6 +62,14 @@ def apply_inventory(raw: Raw, reason: Why, request: Request, who: Admin, parts: 
     return Kept(kept=f"inventory applied: {len(body.hosts)} hosts, {len(body.guests)} guests")
 
 
+def _tells(advisory: Advisory, file: str) -> Problem:
+    said = (
+        f"livepatches: the file name {short(file)} gives the advisory away in every dom0's own "
+        f"logs; until the embargo ends, name it after {short(advisory.codename or '')}"
+    )
+    return Problem(422, "tells_the_name", said, [("body.livepatches", said)])
+
+
 @router.put("/advisories/{name}")
 def put_advisory(
     name: Annotated[str, Path(max_length=200)],
@@ -78,6 +86,9 @@ def put_advisory(
         raise Problem(422, "invalid", said, [("body.id", said)])
     known = parts.store.advisories().get(name) if merge else None
     told = body.model_dump(exclude_unset=True)
+    kept = known.model_copy(update=told) if known else body
+    if telling := telling_payloads(kept, parts.clock.now()):
+        raise _tells(kept, telling[0])
     parts.note(request, who, "advisory.put", name, reason)
-    parts.store.put_advisory(known.model_copy(update=told) if known else body)
+    parts.store.put_advisory(kept)
     return Kept(kept=f"advisory {name} kept")

@@ -314,6 +314,41 @@ def test_the_grid_can_be_read_and_walked_with_the_keyboard(page: Browser) -> Non
     page.wait(lambda: "/hosts/" in page.driver.current_url)
 
 
+def renewed(page: Browser) -> None:
+    """Wait until the cards have been made anew."""
+    page.run("document.querySelector('#cards').firstElementChild.seen = true")
+    page.wait(
+        lambda: page.run("return !document.querySelector('#cards').firstElementChild.seen"),
+        "the cards are made anew",
+    )
+
+
+def test_who_walks_the_cards_by_keyboard_keeps_their_place(page: Browser) -> None:
+    page.log_in(Role.ON_CALL)
+    page.live()
+    for selector in ("#cards button[data-part=wave]", "#do-abort"):
+        page.wait(lambda where=selector: page.all(where))
+        page.run("document.querySelector(arguments[0]).focus()", selector)
+        renewed(page)
+        assert page.run("return document.activeElement.matches(arguments[0])", selector)
+    assert page.complaints() == []
+
+
+def test_a_new_plan_takes_no_dialog_away_from_who_is_typing(page: Browser) -> None:
+    page.log_in(Role.ON_CALL)
+    page.live()
+    page.run("window.same = true")
+    page.run("document.querySelector('#ask-abort').showModal()")
+    page.driver.switch_to.active_element.send_keys("a bad build")
+    page.run("document.querySelector('#rollout').dataset.generation = '99'")
+    renewed(page)
+    renewed(page)
+    typed = "return window.same && document.querySelector('#reason-abort').value"
+    assert page.run(typed) == "a bad build"
+    page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.wait(lambda: not page.run("return window.same"), "the page shows the newest plan")
+
+
 def test_a_lost_connection_is_said_and_found_again(page: Browser) -> None:
     page.log_in(Role.VIEWER)
     page.live()

@@ -147,6 +147,25 @@ function relabel(square, letter) {
   square.setAttribute("aria-label", label);
 }
 
+// Who walks through the cards by keyboard keeps their place when the cards are made anew.
+function keepFocus() {
+  const reachable = (box) => [...box.querySelectorAll("a[href], button")];
+  const name = (one) => one.id + "|" + (one.getAttribute("href") ?? "") + "|" + JSON.stringify(one.dataset);
+  let kept = null;
+  byId("live").addEventListener("htmx:beforeSwap", () => {
+    const here = document.activeElement;
+    const box = here?.closest("#live, #cards");
+    kept = box && { id: box.id, name: name(here), at: reachable(box).indexOf(here) };
+  });
+  byId("live").addEventListener("htmx:afterSettle", () => {
+    if (!kept || document.activeElement !== document.body) return;
+    const all = reachable(byId(kept.id));
+    const away = (one) => Math.abs(all.indexOf(one) - kept.at);
+    const same = all.filter((one) => name(one) === kept.name).sort((a, b) => away(a) - away(b));
+    same[0]?.focus({ preventScroll: true });
+  });
+}
+
 function getJson(path) {
   return fetch(path, { headers: { accept: "application/json" } }).then((answer) => {
     if (answer.status === 401) location.reload();
@@ -301,5 +320,6 @@ window.addEventListener("hashchange", loginPage); // a link opened where the for
 dialogs();
 if (rollout) {
   gridKeys(byId("grid"));
+  keepFocus();
   follow();
 }

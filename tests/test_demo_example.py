@@ -17,7 +17,10 @@ from scheduler.demo.example import (
     example_fleet,
     fleet_file,
 )
-from scheduler.demo.trouble import choose
+from scheduler.demo.layout import Pace, Places, lay_out
+from scheduler.demo.trouble import arm, choose, mend
+from scheduler.standin import faults
+from scheduler.standin.store import World
 
 
 @pytest.fixture
@@ -53,6 +56,26 @@ def test_a_guest_of_a_sturdy_class_refuses_and_one_of_the_fragile_class_dies(fle
     classes = {guest.name: guest.guest_class for guest in fleet.guests}
     assert [classes[name] == FRAGILE_CLASS for name in trouble.refusing] == [False]
     assert [classes[name] == FRAGILE_CLASS for name in trouble.crashing] == [True]
+
+
+def test_the_whole_fragile_class_crashes_where_that_is_wanted_until_it_is_mended(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    trouble = choose(fleet, whole_class=True)
+    fragile = {guest.name for guest in fleet.guests if guest.guest_class == FRAGILE_CLASS}
+    assert set(trouble.crashing) == fragile and len(fragile) > 5
+    places, pace = Places(tmp_path / "state"), Pace(speed=60, report_interval_s=10, workers=1)
+    lay_out(places, fleet, fleet_file(fleet).encode(), pace, frozenset())
+    arm(places.world, trouble)
+    world = World(str(places.world))
+
+    def dies(name: str) -> bool:
+        return faults.armed(world, faults.GUEST, name, "crashes-on-resume") is not None
+
+    assert set(filter(dies, fragile)) == fragile
+    mend(places.world, trouble)
+    assert not any(map(dies, fragile))
+    assert faults.armed(world, faults.GUEST, trouble.refusing[0], "ignores-suspend") is not None
 
 
 def test_the_file_is_what_its_seed_gives(fleet: Fleet, repository: Path) -> None:

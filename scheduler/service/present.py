@@ -200,12 +200,16 @@ def held(view: RolloutView, fleet: FleetView) -> list[HeldRow]:
     for record in view.progress.given_up:
         owner = fleet.owner_of(record.name)
         rows.append(HeldRow(record.host, record.name, owner, record.reason, None, "guest left out"))
-    for name in view.progress.down:
-        host = view.book.guests[name].host
-        rows.append(
-            HeldRow(host, name, fleet.owner_of(name), "shut down by us", None, "guest down")
-        )
-    return rows
+    return rows + [_down(view, fleet, name) for name in view.progress.down]
+
+
+def _down(view: RolloutView, fleet: FleetView, name: str) -> HeldRow:
+    """A guest that is shut down: since when, and what keeps it from being started, if anything."""
+    guest = view.book.guests[name]
+    since_s = (view.at - guest.down_since).total_seconds() if guest.down_since else None
+    held = [one.reason for one in view.progress.holds if one.what == f"guest {name}"]
+    reason = "; ".join(held) or "shut down by us"
+    return HeldRow(guest.host, name, fleet.owner_of(name), reason, since_s, "guest down")
 
 
 def _blocked(view: RolloutView, fleet: FleetView) -> Iterable[HeldRow]:

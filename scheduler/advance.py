@@ -21,6 +21,7 @@ from scheduler.book import Book
 from scheduler.bring_back import bring_back
 from scheduler.comeback import recover
 from scheduler.crashes import CrashEvent, take, tend_classes
+from scheduler.dead import tend_dead
 from scheduler.deviation import foreign_arrivals, overdue
 from scheduler.draft import Draft
 from scheduler.foresee import foresee
@@ -198,6 +199,7 @@ def _give_time(draft: Draft) -> None:
 def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     _after_mending(draft)
     _listen(draft, event.sight, limits)
+    tend_dead(draft, event.sight)
     tend_silent(draft, limits)
     recover(draft, event.sight)
     overdue(draft, event.sight, limits)
@@ -277,9 +279,8 @@ def _finish(draft: Draft, sight: Sight, limits: Limits) -> None:
     added = [s for s in draft.steps if s not in draft.book.steps]
     down = any(guest.down for guest in draft.book.guests.values())
     tend_waiting(draft)
-    if left or added or down or waits_for_hooks(draft):
-        return
-    if state is RolloutState.RUNNING and awaited(draft):
+    waits = waits_for_hooks(draft) or (state is RolloutState.RUNNING and awaited(draft))
+    if left or added or down or waits:
         return
     if state is RolloutState.ABORTING:
         open_hosts(draft)

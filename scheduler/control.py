@@ -32,7 +32,7 @@ from scheduler.advance import (
 from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.comeback import ailing
-from scheduler.dead import told_dead
+from scheduler.dead import is_dead, told_dead
 from scheduler.desk import Desk
 from scheduler.draft import Draft
 from scheduler.fleet_view import Scope
@@ -240,7 +240,7 @@ class Controller:
             return
         order = self._order(book, step)
         host, keeps = book.hosts[step.host], self._keeps(book)
-        attempt = vanished(order.attempt_id, step) if host.dead else attempt
+        attempt = vanished(order.attempt_id, step) if is_dead(host) else attempt
         mends = book.mends_of(step.id) if step.mends else ()
         known = (book.rollout.advisories, keeps, mends)
         verdict = verdict_of(step, order, attempt, dead | reports, host, *known)

@@ -2,6 +2,7 @@
 
 What no program can know of a host that does not answer, a person can: with it, moves that hang on
 the host are told from their other end alone. Nothing is planned for it any more in this rollout.
+Where the word was wrong and the host is heard again, the word counts no more, and all stops.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Callable
 from agents.wire import Kind, Report
 from scheduler.book import Book
 from scheduler.draft import Draft
-from scheduler.outcomes import describe
+from scheduler.gate import Sight
+from scheduler.outcomes import describe, stop
 from scheduler.rollout import (
     UNDER_WAY,
     Hold,
+    HostRecord,
     HostState,
     RolloutState,
     Step,
@@ -73,9 +76,28 @@ def _leave_down(draft: Draft, name: str) -> None:
         draft.say("alarm", f"{guest.name}: {reason}", host=name, guest=guest.name)
 
 
+def tend_dead(draft: Draft, sight: Sight) -> None:
+    """A host that reports after it was said to be dead: what was judged by that may be wrong."""
+    for name, known in draft.book.hosts.items():
+        if not known.dead or known.undead or not isinstance(sight.report(name), Report):
+            continue
+        reason = (
+            f"{name} reports, though {known.dead.by} said that it is dead: guests that hung on it"
+            " may run twice; evidence: xenroll guest evidence GUEST"
+        )
+        draft.put_host(name, undead=True)
+        draft.say("alarm", reason, host=name)
+        stop(draft, reason)
+
+
+def is_dead(host: HostRecord) -> bool:
+    """Whether a person's word that it is dead holds."""
+    return host.dead is not None and not host.undead
+
+
 def told_dead(book: Book, step: Step, newest: Callable[[str], Report | None]) -> dict[str, Report]:
     """Those of a step's hosts that a person says are dead, as if looked at; `newest`: reports."""
-    names = [name for name in step.hosts if name in book.hosts and book.hosts[name].dead]
+    names = [name for name in step.hosts if name in book.hosts and is_dead(book.hosts[name])]
     return {name: _emptied(last) for name in names if (last := newest(name)) is not None}
 
 

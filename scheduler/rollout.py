@@ -186,6 +186,7 @@ class HostRecord(Frozen):
     lacking: tuple[str, ...] = ()  # what it came back without
     lost: bool = False  # it did not come back from its reboot, and the rollout goes on without it
     dead: Hold | None = None  # who said that its power is cut, and why: it is lost, too
+    undead: bool = False  # it was heard after that: the word counts no more
     wish: PartWish | None = None  # the last one that was taken up
     left_out: Hold | None = None  # the rollout goes on without it
     hooks: tuple[HookRun, ...] = ()  # the newest run of each stage

@@ -11,6 +11,7 @@ with its standard input, and so with whoever asks.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -115,6 +116,7 @@ class Forecaster:
 def main() -> int:
     """Answer until standard input ends; 6 where Redis does not answer at the start."""
     os.nice(POLITE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks, whose end ends us
     try:
         store = Store(quick(Settings().redis_url), f"forecaster-{os.getpid()}")
     except Away as error:

@@ -241,9 +241,9 @@ function drawChart(curve, said) {
   const clock = (s) => utc(last.at_s + s, Infinity) + " UTC";
   let words = last.hosts + " hosts" + (curve.knows_guests ? " and " + last.guests + " guests" : "") + " are exposed";
   const staying = said.cone.length ? Math.round(said.cone[said.cone.length - 1].hosts_p50) : 0;
-  const left = staying ? staying + " hosts, which stay so," : "none";
-  if (curve.left_p50_s) words += "; at this pace " + left + " at " + clock(curve.left_p50_s);
-  if (curve.left_p90_s) words += ", nine in ten by " + clock(curve.left_p90_s);
+  const safe = staying ? "all but " + staying + " hosts" : "all hosts";
+  if (curve.left_p50_s) words += "; at this pace " + safe + " are safe by " + clock(curve.left_p50_s);
+  if (curve.left_p90_s) words += ", in nine of ten runs by " + clock(curve.left_p90_s);
   if (curve.deadline_at_s) words += "; the deadline is " + utc(curve.deadline_at_s, Infinity) + " UTC";
   if (said.late_hosts.length) words += ", which " + said.late_hosts.length + " hosts are likely to miss";
   if (said.guest_hours_to_come !== null) words += "; guest-hours on exposed hosts: " +

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,12 +183,14 @@ class _Lasting:
         self._draw = np.random.default_rng(chance.seed)
         self._chance = chance
         self._speeds = speeds
-        kinds = {kind: speeds.of(kind) for kind in Kind}
-        # One doubt about the mean that all kinds without a measurement of their own share.
-        self._means = {
-            kind: one.mean + one.mean_error * self._draw.standard_normal(chance.runs)
-            for kind, one in kinds.items()
-        }
+        # The doubt about each kind's mean, drawn for itself: a kind more changes no other's times.
+        self._means = {kind: self._mean(kind) for kind in Kind}
+
+    def _mean(self, kind: Kind) -> Floats:
+        known = self._speeds.of(kind)
+        draw = np.random.default_rng([self._chance.seed, crc32(kind.encode())])
+        mean: Floats = known.mean + known.mean_error * draw.standard_normal(self._chance.runs)
+        return mean
 
     def whole(self, work: Work) -> Floats:
         """A step from its order to its end, retries and their waiting included."""

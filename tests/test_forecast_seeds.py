@@ -29,6 +29,9 @@ from tests.redis_fleet import RedisFleet
 from tests.sim import NEW, Sim
 from tests.waiting import until
 
+TWO_MORE = 0.765
+"""A share of the time without more seeds: with two more it takes 0.71 of it, with one 0.82."""
+
 
 def full_fleet(**sim: object) -> Sim:
     """Thirty hosts, three quarters full, one seed: hosts wait for one another."""
@@ -61,10 +64,10 @@ def test_the_seeds_of_a_plan_are_the_hosts_that_it_empties_onto_hosts_still_to_r
 
 def test_the_fewest_more_seeds_that_make_the_deadline_are_told_with_their_price() -> None:
     played = full_fleet()
-    said = late(played, 0.7)
+    said = late(played, TWO_MORE)
     (found,) = searched(played, said)
     assert found.change == "2 more seeds (1 -> 3 hosts emptied at the start): 14 moves more"
-    assert found.in_time and found.p90_s < said.p90_s * 0.7
+    assert found.in_time and found.p90_s < said.p90_s * TWO_MORE
     assert found.gain_p90_s == pytest.approx(said.p90_s - found.p90_s, rel=0.1)
     assert found.late_hosts == 0
     easier = late(played, 0.9)
@@ -74,7 +77,7 @@ def test_the_fewest_more_seeds_that_make_the_deadline_are_told_with_their_price(
 
 def test_what_is_told_is_what_such_a_plan_takes() -> None:
     played = full_fleet()
-    (found,) = searched(played, late(played, 0.7))
+    (found,) = searched(played, late(played, TWO_MORE))
     wide = fleet_from(played.announced.fleet or b"{}")
     plan = plan_rollout(wide, "0" * 64, PlanOptions(seed_hosts=3, time_limit_s=0))
     exact = ends(
@@ -98,10 +101,10 @@ def test_where_seeds_are_not_enough_spare_hosts_are_told_too() -> None:
 
 def test_what_soak_times_take_is_no_gain_of_seeds() -> None:
     plain, soaked = full_fleet(), full_fleet(gates=GatePolicy(soak_s=1800))
-    bare = late(plain, 0.7)
+    bare = late(plain, TWO_MORE)
     longer = forecast(soaked.book, soaked.now, Asked(runs=100)).p90_s
     assert longer == pytest.approx(bare.p90_s + 1800, rel=0.05)
-    said = late(soaked, (bare.p90_s * 0.7 + 1800) / longer)
+    said = late(soaked, (bare.p90_s * TWO_MORE + 1800) / longer)
     (without,), (two,) = searched(plain, bare), searched(soaked, said)
     assert two.change == without.change
     assert two.gain_p90_s == pytest.approx(without.gain_p90_s, rel=0.01)
@@ -167,7 +170,7 @@ def test_guests_that_crashed_or_cannot_be_moved_and_hosts_left_out_are_taken_as_
 
 def test_where_no_host_waits_for_a_reboot_any_more_no_spare_host_is_spoken_of() -> None:
     played = full_fleet()
-    said = late(played, 0.7)
+    said = late(played, TWO_MORE)
     document = json.loads(played.announced.fleet or b"{}")
     for row in document["hosts"]:
         row["reboot"] = False  # only moves are left, as after a reboot of the last host
@@ -177,7 +180,7 @@ def test_where_no_host_waits_for_a_reboot_any_more_no_spare_host_is_spoken_of() 
 
 def test_a_table_shows_it_among_the_other_remedies() -> None:
     played = full_fleet()
-    said = late(played, 0.7)
+    said = late(played, TWO_MORE)
     said = said.model_copy(update={"remedies": searched(played, said)})
     console = Console(width=160, file=io.StringIO())
     console.print(render(said))
@@ -202,7 +205,7 @@ def test_a_search_is_made_once_in_a_while_and_again_for_another_plan(
     store, now_s = CountingStore(redis_client, "test"), [0.0]
     on_server = RedisFleet(redis_client, played.fleet)
     rollout_id = on_server.begin().id
-    said = late(played, 0.7)
+    said = late(played, TWO_MORE)
     played.book.rollout = played.book.rollout.model_copy(update={"id": rollout_id})
     advice = SeedAdvice(store, lambda: now_s[0], print, waits=True)
     assert advice.added(said, played.book).remedies[-1].change.startswith("2 more seeds")
@@ -222,7 +225,7 @@ def test_a_search_is_made_once_in_a_while_and_again_for_another_plan(
 def test_a_service_does_not_wait_for_the_search_and_has_it_soon(redis_client: redis.Redis) -> None:
     played = full_fleet()
     rollout_id = RedisFleet(redis_client, played.fleet).begin().id
-    said = late(played, 0.7)
+    said = late(played, TWO_MORE)
     played.book.rollout = played.book.rollout.model_copy(update={"id": rollout_id})
     advice = SeedAdvice(Store(redis_client, "test"), lambda: 0.0, print, waits=False)
     advice.added(said, played.book)
@@ -236,7 +239,7 @@ def test_a_search_that_fails_is_logged_once_and_the_forecast_stands_without_it(
 ) -> None:
     played, now_s, log = full_fleet(), [0.0], list[str]()
     rollout_id = RedisFleet(redis_client, played.fleet).begin().id
-    said = late(played, 0.7)
+    said = late(played, TWO_MORE)
     played.book.rollout = played.book.rollout.model_copy(update={"id": rollout_id})
     monkeypatch.setattr("scheduler.service.seed_advice.more_seeds", _fails)
     advice = SeedAdvice(Store(redis_client, "test"), lambda: now_s[0], log.append, waits=waits)

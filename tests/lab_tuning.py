@@ -18,6 +18,7 @@ from deploy.lab.guests import Guest
 from deploy.lab.lab import Lab
 from tests.lab_agent import AgentHere
 from tests.lab_kit import as_after_a_boot, pair_of_two_cpus, say
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -45,6 +46,8 @@ def there_and_tuned(lab: Lab, base: Path, *commands: str) -> tuple[Tuning, Tunin
         lab.remote("lab-1").check(command)
     here, there = (AgentHere(lab.remote(name), base) for name in HOSTS)
     about = {"guest": WEB.name, "guest_uuid": WEB.uuid}
+    # Its kernel brings the second one up a while after it has begun to run.
+    until(lambda: tuning(here.look()).online_vcpus == WEB.vcpus, "all of its vCPUs")
     before = tuning(here.look())
     where = {"destination": "lab-2", "destination_address": "lab-2"}
     order, attempt, after = here.runs(Kind.MOVE, **about, **where)

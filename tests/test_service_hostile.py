@@ -31,6 +31,7 @@ from scheduler.notify.outbox import Delivery, Outbox, TargetFacts
 from scheduler.notify.targets import TargetKind
 from scheduler.rollout import Happening
 from scheduler.service.access import Role
+from scheduler.service.problem import LINE_CHARS
 from scheduler.service.report_text import POLICY
 from tests.hostile import HOSTILE
 from tests.make import fleet, guest, host
@@ -192,7 +193,7 @@ def test_a_report_is_one_page_that_runs_nothing_and_markdown_without_links(runni
     text = running.get(f"/rollouts/{ROLLOUT}/report", format="md").text
     assert "\\<script\\>" in text and "<script>" not in text
     assert not re.search(r"(?<!\\)\]\(", text), "no link that a name has made"
-    assert "x" * 1000 not in text
+    assert "x" * (LINE_CHARS + 1) not in text, "a name of 10 kB is cut, a whole sentence is not"
 
 
 def test_errors_repeat_a_name_made_printable(running: Served) -> None:

@@ -257,6 +257,8 @@ VARYING = (
     (r"\r", ""),
     # libxl writes its own name first: the other end's line may come in between.
     (r"libxl: (migration sender: .*\n)error: ", r"\1libxl: error: "),
+    # A stream that breaks off does so within a record's header or its data.
+    (r"read (Record Header from stream|\d+ bytes of data for record \(.*?\))", "read RECORD"),
     (r"\[\d+\]", "[PID]"),
     (r"0x0/\d+\)", "0x0/LEN)"),
     (r"/libxl/\d+/", "/libxl/N/"),

@@ -12,7 +12,7 @@ from agents.settle import Outcome, settle_revert
 from agents.steps import spec
 from agents.wire import AttemptState, Kind, RefusalCode
 from tests.agents_kit import attempt, order, report
-from tests.test_agents_steps import Host, Payloads
+from tests.agents_steps_kit import Host, Payloads
 
 REVERT = order(Kind.REVERT, guest=None, guest_uuid=None, payload="lp-1")
 NOT_ON_TOP = "Reverting lp-1... failed\nError 16: Device or resource busy\n"

@@ -18,8 +18,8 @@ from agents.settings import Settings
 from agents.wire import GuestSeen, Kind, Report
 from tests.agents_dom0 import Dom0
 from tests.agents_kit import NOON, report
+from tests.agents_pair import Pair
 from tests.agents_process import Agent
-from tests.test_agents_standin import Pair
 from tests.waiting import until
 
 NODE = "data/xenroll/notice"

@@ -15,7 +15,7 @@ import redis
 from agents.settle import Outcome, Retry, settle_move, settle_retune
 from agents.wire import Attempt, AttemptState, Kind, RefusalCode, Tuning
 from scheduler.standin.fault_table import inject
-from tests.test_agents_standin import Pair
+from tests.agents_pair import Pair
 
 
 @pytest.fixture

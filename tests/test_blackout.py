@@ -21,7 +21,7 @@ from scheduler.standin import faults, ledger
 from scheduler.standin.fault_table import clear, inject
 from tests.agents_dom0 import Dom0
 from tests.agents_kit import domain
-from tests.test_agents_standin import Pair
+from tests.agents_pair import Pair
 from tests.waiting import until
 
 RECORDED = Path(__file__).parent / "xl_output/xen-4.17"

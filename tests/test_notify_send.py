@@ -13,20 +13,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from scheduler.advisory import Advisory
-from scheduler.inventory import GuestEntry, Inventory
 from scheduler.notify import sign
 from scheduler.notify.outbox import Outbox
-from scheduler.notify.run import Notifier
-from scheduler.notify.targets import load_config
-from scheduler.rollout import Happening
+from tests.notify_kit import SECRET, notifier, say, sent, told_of, waiting
 from tests.redis_fleet import RedisFleet
-from tests.service_kit import begun, small_fleet
-from tests.sim import NEW, START
 from tests.webhook_receiver import Receiver, receiver
-
-SECRET = b"a secret of more than 16 bytes"
-
 
 pytestmark = pytest.mark.usefixtures("long_lease")
 
@@ -39,45 +30,7 @@ def hooks() -> Iterator[Receiver]:
 
 @pytest.fixture
 def played(redis_client: redis.Redis) -> RedisFleet:
-    """A rollout that was started before anybody was to be told."""
-    made = RedisFleet(redis_client, small_fleet())
-    begun(made, Advisory(id="XSA-1", fixed_builds=(NEW,)))
-    return made
-
-
-def notifier(played: RedisFleet, hooks: Receiver, folder: Path, lines: str = "") -> Notifier:
-    """One life of a sender with one target; it is made to act by hand."""
-    secret = folder / "secret"
-    secret.write_bytes(SECRET)
-    secret.chmod(0o600)
-    file = folder / "notify.toml"
-    file.write_text(
-        f'dashboard_url = "https://dash"\n[[target]]\nname = "on-call"\nurl = "{hooks.url}"\n'
-        f'secret_file = "{secret}"\n{lines}\n'
-    )
-    config, targets = load_config(file)
-    made = Notifier(played.client, config, targets, played.clock.now, played.log.append)
-    assert made.lease.hold() == made.owner
-    made.outbox.publish([])
-    made.collect(1)
-    return made
-
-
-def say(played: RedisFleet, kind: str, text: str = "because", **about: str) -> None:
-    """A line in the event log."""
-    line = Happening(at=played.clock.now(), kind=kind, text=text, **about)
-    played.client.xadd("xr:rollout:xsa-1:events", {"h": line.model_dump_json()})
-
-
-def sent(made: Notifier) -> int:
-    """Take up what happened, and send what is due; how many requests that were."""
-    made.collect(1)
-    return sum(1 for _ in iter(made.senders[0].turn, False))
-
-
-def waiting(made: Notifier) -> int:
-    front = made.outbox.front("on-call")
-    return 0 if front is None else 1
+    return told_of(redis_client)
 
 
 def test_an_event_reaches_the_receiver_once_with_a_signature_that_holds(
@@ -248,67 +201,6 @@ def test_who_has_lost_the_lease_sends_and_queues_nothing(
     assert sent(old) == 0
     assert hooks.got == [] and sent(new) == 2 and sent(old) == 0
     assert len(hooks.got) == 2
-
-
-def test_only_what_a_target_wants_is_sent_to_it(
-    played: RedisFleet, hooks: Receiver, tmp_path: Path
-) -> None:
-    made = notifier(played, hooks, tmp_path, 'severity = "critical"')
-    for kind in ("moved", "blocked", "done", "stopped"):
-        say(played, kind)
-    assert sent(made) == 1
-    made.lease.drop()
-    made = notifier(played, hooks, tmp_path, 'kinds = ["moved", "done"]')
-    for kind in ("moved", "blocked", "done", "stopped"):
-        say(played, kind)
-    assert sent(made) == 2
-    kinds = [json.loads(one.body)["type"] for one in hooks.got]
-    assert kinds == ["xenroll.stopped", "xenroll.moved", "xenroll.done"]
-
-
-def test_an_owner_is_told_of_their_own_guests_alone(
-    played: RedisFleet, hooks: Receiver, tmp_path: Path
-) -> None:
-    guests = (GuestEntry(name="g1", owner="shop"), GuestEntry(name="g2", owner="mail"))
-    played.store.apply_inventory(Inventory(guests=guests).model_dump_json(by_alias=True).encode())
-    made = notifier(played, hooks, tmp_path, 'owners = ["shop"]\nkinds = ["moved"]')
-    for guest in ("g1", "g2", "g3"):
-        say(played, "moved", guest=guest)
-    say(played, "moved")
-    assert sent(made) == 1
-    told = json.loads(hooks.got[0].body)
-    assert (told["guest"], told["owner"]) == ("g1", "shop")
-
-
-def test_under_embargo_no_form_of_message_has_the_real_name(
-    redis_client: redis.Redis, hooks: Receiver, tmp_path: Path
-) -> None:
-    secret = Advisory(
-        id="XSA-470",
-        title='Guests read "everything"',
-        cves=("CVE-2026-99999",),
-        fixed_builds=(NEW,),
-        embargo_until=START + timedelta(hours=2),
-        codename="Silent Otter",
-    )
-    played = RedisFleet(redis_client, small_fleet())
-    played.store.put_advisory(secret)
-    rollout = begun(played, secret).id
-    line = Happening(at=START, kind="stopped", text=f"xsa470 (CVE-2026-99999): {secret.title}")
-    for number, kind in enumerate(("json", "alertmanager", "slack")):
-        made = notifier(played, hooks, tmp_path, f'kind = "{kind}"')
-        played.client.xadd(f"xr:rollout:{rollout}:events", {"h": line.model_dump_json()})
-        assert sent(made) == 1
-        body = hooks.got[number].body.decode().lower()
-        assert "otter" in body
-        for name in ("xsa-470", "xsa470", "99999", "everything"):
-            assert name not in body
-        made.lease.drop()
-    played.clock.time = START + timedelta(hours=2)
-    made = notifier(played, hooks, tmp_path)
-    played.client.xadd(f"xr:rollout:{rollout}:events", {"h": line.model_dump_json()})
-    assert sent(made) == 1
-    assert json.loads(hooks.got[3].body)["advisory"] == "XSA-470"
 
 
 def test_a_test_is_sent_past_what_waits_and_tells_what_came_back(

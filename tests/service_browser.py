@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import redis
 from selenium import webdriver
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
@@ -23,7 +24,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from agents.wire import Attempt
 from scheduler.service.access import Role
 from tests.redis_fleet import RedisFleet
-from tests.service_kit import Served
+from tests.service_kit import Served, just_begun
 
 FLAGS = (
     "--headless=new",
@@ -173,6 +174,19 @@ def browser(running: Served, folder: Path) -> Iterator[Browser]:
         yield made
     finally:
         driver.quit()
+
+
+@contextmanager
+def on_a_rollout(client: redis.Redis, folder: Path) -> Iterator[Browser]:
+    """A browser, not logged in, on a service with a rollout; nothing may go wrong in it."""
+    with just_begun(client) as running, browser(running, folder) as made:
+        yield made
+        assert made.other_origins() == []
+
+
+def state(page: Browser) -> str:
+    """Of the rollout that the page shows."""
+    return page.text("#state")
 
 
 class BusyFleet(RedisFleet):

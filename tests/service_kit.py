@@ -105,6 +105,19 @@ class Served:
             return client.post(path, json=REASON if body is None else body)
 
 
+def _server_of(service: Service) -> uvicorn.Server:
+    """It listens on a free port once it runs."""
+    config = uvicorn.Config(
+        make_app(service),
+        port=0,
+        log_level="error",
+        timeout_graceful_shutdown=2,
+        lifespan="on",
+        ws="none",
+    )
+    return uvicorn.Server(config)
+
+
 @contextmanager
 def served(
     client: redis.Redis,
@@ -119,24 +132,9 @@ def served(
     `look_wait_s`: long where hosts will answer, short where they will not.
     """
     healthy, log = log is None, [] if log is None else log
-    service = make_service(
-        played.store,
-        played.clock,
-        os.urandom,
-        log.append,
-        look_wait_s=look_wait_s,
-        max_age_s=max_age_s,
-        **more,
-    )
-    config = uvicorn.Config(
-        make_app(service),
-        port=0,
-        log_level="error",
-        timeout_graceful_shutdown=2,
-        lifespan="on",
-        ws="none",
-    )
-    server = uvicorn.Server(config)
+    waits: dict[str, Any] = {"look_wait_s": look_wait_s, "max_age_s": max_age_s}
+    service = make_service(played.store, played.clock, os.urandom, log.append, **waits, **more)
+    server = _server_of(service)
     thread = threading.Thread(target=server.run, name="service")
     thread.start()
     try:
@@ -151,3 +149,37 @@ def served(
         server.should_exit = True
         thread.join()
         assert not healthy or log == []
+
+
+@contextmanager
+def just_begun(client: redis.Redis) -> Iterator[Served]:
+    """A service in front of a small fleet, with a rollout that was just started."""
+    played = RedisFleet(client, small_fleet())
+    begun(played)
+    with served(client, played) as made:
+        yield made
+
+
+@contextmanager
+def logged_in(running: Served, role: Role) -> Iterator[httpx.Client]:
+    """A browser without scripts that is let in."""
+    html_please = {"Accept": "text/html"}
+    with httpx.Client(
+        base_url=running.url, headers=html_please, timeout=30, follow_redirects=True
+    ) as client:
+        form = {"token": running.tokens[role], "next": "/rollouts"}
+        answer = client.post("/login", data=form)
+        assert answer.status_code == 200 and answer.url.path == "/rollouts"
+        yield client
+
+
+def refused(answer: httpx.Response, status: int, code: str, *words: str) -> dict[str, object]:
+    """The problem that this answer is, with these words somewhere in it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    said = answer.json()
+    assert (said["status"], said["code"]) == (status, code), answer.text
+    assert said["request_id"] == answer.headers["x-request-id"], answer.text
+    for word in words:
+        assert word in answer.text, answer.text
+    return dict(said)

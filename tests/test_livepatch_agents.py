@@ -51,19 +51,22 @@ def distribute(stage: Stage, build: str, *hosts: str) -> Path:
     return file
 
 
+def start_all(stage: Stage, *patch: str) -> None:
+    """Say what the fleet and the advisory with this patch are; agents and controller run."""
+    xenroll(stage, "inventory", "apply", str(stage.plot.places.inventory))
+    xenroll(stage, "advisory", "add", "XSA-1", *patch)
+    stage.machines.start()
+    stage.controller.start()
+    stage.wait_for_agents(lambda here, of: None)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_hosts_are_patched_and_the_third_falls_to_a_reboot(stage: Stage) -> None:
     world = World(str(stage.plot.places.world))
     old, new = str(read_state(world, "n1")["xen"]["build_id"]), fixed_build(stage.plot.fleet)
     file = distribute(stage, old, "n1", "n2")
-    xenroll(stage, "inventory", "apply", str(stage.plot.places.inventory))
-    patch = ("--livepatch", f"{old}={file}", "--fixed-build", new)
-    xenroll(stage, "advisory", "add", "XSA-1", *patch)
-    stage.machines.start()
-    stage.controller.start()
-    stage.wait_for_agents(lambda here, of: None)
-
+    start_all(stage, "--livepatch", f"{old}={file}", "--fixed-build", new)
     refused = xenroll(stage, "rollout", "start", "XSA-1", "--reason", "a test", code=4)
     assert "there is no xsa1.livepatch in the payload directory of n3" in refused
     distribute(stage, old, "n3")
@@ -93,10 +96,8 @@ def test_two_hosts_are_patched_and_the_third_falls_to_a_reboot(stage: Stage) -> 
     assert third["state"] == "fixed" and third["after"]["build_id"] == new
     states = {name: read_state(world, name) for name in ("n1", "n2", "n3")}
     assert [s["xen"]["build_id"] for s in states.values()] == [old, old, new]
-    assert [p["state"] for p in states["n1"]["livepatches"] + states["n2"]["livepatches"]] == [
-        "APPLIED",
-        "APPLIED",
-    ]
+    patches = states["n1"]["livepatches"] + states["n2"]["livepatches"]
+    assert [patch["state"] for patch in patches] == ["APPLIED", "APPLIED"]
     assert audit(world) == []
     places = running(world)
     assert len(places) == 6 and all(len(where) == 1 for where in places.values())

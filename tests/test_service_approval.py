@@ -19,10 +19,9 @@ from scheduler.limits import Limits
 from scheduler.rollout import HostState, RolloutState
 from scheduler.service.access import Role
 from tests.redis_fleet import RedisFleet
-from tests.service_kit import REASON, Served, served, small_fleet
+from tests.service_kit import REASON, Served, refused, served, small_fleet
 from tests.sim import NEW
 from tests.test_cli_rollout import said, xenroll
-from tests.test_service_api import refused
 
 START = {"advisory": "XSA-7", "fixed_builds": [NEW], **REASON}
 ACTIONS = "/rollouts/xsa-7/actions"

@@ -9,8 +9,7 @@ import redis
 
 from scheduler.service.access import Role
 from tests.redis_fleet import RedisFleet
-from tests.service_kit import REASON, Served, begun, served, small_fleet
-from tests.test_service_api import refused
+from tests.service_kit import REASON, Served, begun, refused, served, small_fleet
 
 RELEASE = "/classes/actions/release"
 

@@ -13,8 +13,7 @@ import redis
 from scheduler.service.access import Role
 from scheduler.service.guard import LONGER_BYTES, MAX_BODY_BYTES
 from tests.redis_fleet import RedisFleet
-from tests.service_kit import Served, begun, served, small_fleet
-from tests.test_service_api import refused
+from tests.service_kit import Served, begun, refused, served, small_fleet
 
 WHY = {"reason": "a test of the service"}
 

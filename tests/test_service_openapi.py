@@ -72,6 +72,13 @@ def test_every_operation_has_help_and_says_what_its_errors_look_like() -> None:
             assert list(problem) == ["application/problem+json"], f"{method} {path}"
 
 
+def name_what_is_there(case: schemathesis.Case[Any]) -> None:
+    """Ask for what exists, as far as this request names anything."""
+    case.path_parameters.update(
+        {key: name for key, name in KNOWN.items() if key in case.path_parameters}
+    )
+
+
 def test_made_up_requests_never_break_it_and_its_answers_are_as_described(
     running: Served, operations: list[str]
 ) -> None:
@@ -102,9 +109,7 @@ def test_made_up_requests_never_break_it_and_its_answers_are_as_described(
         )
         def hold(case: schemathesis.Case[Any]) -> None:
             if sum(answers.values()) % 2:  # else a made-up name, which nothing has
-                case.path_parameters.update(
-                    {key: name for key, name in KNOWN.items() if key in case.path_parameters}
-                )
+                name_what_is_there(case)
             answer = case.call(headers=headers)
             case.validate_response(answer, checks=list(CHECKS))
             answers[answer.status_code] += 1

@@ -12,8 +12,7 @@ from scheduler.service.access import Role
 from scheduler.service.guard import MAX_BODY_BYTES
 from scheduler.waves import PartWish
 from tests.redis_fleet import RedisFleet
-from tests.service_kit import REASON, Served, begun, served, small_fleet
-from tests.test_service_api import refused
+from tests.service_kit import REASON, Served, begun, refused, served, small_fleet
 
 WAVE, HOST = "/rollouts/xsa-1/waves/1/actions", "/rollouts/xsa-1/hosts/h1/actions"
 

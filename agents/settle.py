@@ -10,7 +10,7 @@ from agents.retune import settle_retune, with_retune
 from agents.settle_common import early, failure, unknown
 from agents.settle_move import make_case, settle_case
 from agents.verdict import Mend, Outcome, Retry, Verdict
-from agents.wire import Attempt, MendAction, Order, Report
+from agents.wire import Attempt, AttemptState, MendAction, Order, Report
 
 __all__ = [
     "Mend",
@@ -141,10 +141,12 @@ EBUSY = "Error 16:"
 
 def settle_revert(order: Order, attempt: Attempt, report: Report) -> Verdict:
     """Whether the payload does nothing any more."""
+    name, applied = order.payload, report.livepatches
     unclear = early(attempt, report)
+    if attempt.state is AttemptState.REFUSED and not report.trouble and name not in applied:
+        return Verdict(Outcome.DONE, f"{name} is not applied on {report.host} any more")
     if unclear:
         return unclear
-    name, applied = order.payload, report.livepatches
     if name not in applied:
         return Verdict(Outcome.DONE, f"{name} is reverted on {report.host}")
     others = ", ".join(one for one in applied if one != name)

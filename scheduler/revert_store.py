@@ -103,6 +103,11 @@ class RevertStore:
         names = [keys.orders(revert.host), keys.claims(revert.host)]
         return bool(self._revoke(keys=names, args=[revert.attempt_id]) == b"revoked")
 
+    def call_off(self, revert: Revert) -> None:
+        """Whoever asks for leave to begin from now on is refused."""
+        assert revert.state in OPEN
+        self.client.hset(keys.control(revert.id), "wanted", str(Wanted.ABORT))
+
     def clear(self, revert: Revert) -> None:
         """It is over: take the order and what went with it away."""
         assert revert.state in (RevertState.REVERTED, RevertState.FAILED)

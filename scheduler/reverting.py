@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from agents.settle import Outcome, settle_revert
-from agents.wire import Attempt, AttemptState, Kind
+from agents.wire import AttemptState
 from scheduler import jobs
 from scheduler.book import Book
 from scheduler.choice import Withheld
@@ -19,7 +19,7 @@ from scheduler.limits import Limits
 from scheduler.looks import Clock, Looks
 from scheduler.revert_store import RevertStore
 from scheduler.reverted import Withholds
-from scheduler.reverts import Revert, RevertState, withheld
+from scheduler.reverts import Revert, RevertState, seen, withheld
 
 ENDS = {Outcome.DONE: RevertState.REVERTED, Outcome.STAYED: RevertState.FAILED}
 
@@ -50,6 +50,8 @@ class Reverting:
                 self._begin(revert)
             elif revert.state is RevertState.ORDERED:
                 self._follow(revert)
+            elif revert.state is RevertState.FAILED:
+                self._failed(revert)
 
     def news(self, book: Book) -> Iterator[Withholds]:
         """What this rollout's records do not say yet."""
@@ -73,8 +75,9 @@ class Reverting:
     def _follow(self, revert: Revert) -> None:
         attempt = self.desk.attempt(revert.host, revert.attempt_id)
         if attempt is None:
-            attempt = self._without_a_sign(revert)
-        if attempt is None or attempt.state is AttemptState.RUNNING:
+            self._without_a_sign(revert)
+            return
+        if attempt.state is AttemptState.RUNNING:
             return
         reports = self.looks.fresh(revert.id, [revert.host])
         if reports is None:
@@ -84,23 +87,43 @@ class Reverting:
         verdict = settle_revert(revert.order, attempt, report)
         state = ENDS.get(verdict.outcome)
         if state is not None:
-            shown = {"agent_id": report.agent_id, "sequence": report.sequence}
-            self._end(revert.model_copy(update=shown), state, verdict.reason)
+            self._end(seen(revert, report), state, verdict.reason)
 
-    def _without_a_sign(self, revert: Revert) -> Attempt | None:
-        """Sent again until it is late; then taken back, or, where it began, looked for."""
-        if not self._late(revert):
-            since_s = self.clock.monotonic() - self._sent_s.get(revert.id, float("-inf"))
-            if since_s > self.limits.stale_after_s:
-                self._send(revert)
-            return None
-        if self.store.take_back(revert):
-            said = f"{revert.host} did not take it up in time: nothing was started"
-            self._end(revert, RevertState.FAILED, said)
-            return None
-        lost = "the host's journal does not show it"
-        unknown = AttemptState.UNKNOWN
-        return Attempt(attempt_id=revert.attempt_id, kind=Kind.REVERT, state=unknown, reason=lost)
+    def _without_a_sign(self, revert: Revert) -> None:
+        """Sent again until its host says what became of it; taken back when it is late.
+
+        A host that was given leave to begin may begin at any time, whatever it shows until then:
+        so it is called off, and its job goes on being sent until its worker has refused it.
+        """
+        if self._late(revert):
+            if self.store.take_back(revert):
+                said = f"{revert.host} did not take it up in time: nothing was started"
+                self._end(revert, RevertState.FAILED, said)
+                return
+            self.store.call_off(revert)
+            if self._gone(revert):
+                return
+        since_s = self.clock.monotonic() - self._sent_s.get(revert.id, float("-inf"))
+        if since_s > self.limits.stale_after_s:
+            self._send(revert)
+
+    def _gone(self, revert: Revert) -> bool:
+        """Whether its host shows that it does nothing any more; then it is over."""
+        report = self.desk.report(revert.host)
+        if isinstance(report, str) or revert.payload in report.livepatches:
+            return False
+        said = f"{revert.payload} is not applied on {revert.host} any more"
+        self._end(seen(revert, report), RevertState.REVERTED, said)
+        return True
+
+    def _failed(self, revert: Revert) -> None:
+        """What was there still, and is gone in the same boot of its host, was reverted after all.
+
+        Xen may end an action after its command gave up waiting; or a person did it by hand.
+        """
+        report = self.desk.newest(revert.host)
+        if revert.boot_id and report is not None and report.boot_id == revert.boot_id:
+            self._gone(revert)
 
     def _late(self, revert: Revert) -> bool:
         return self.clock.now() - revert.since > timedelta(seconds=self.limits.settle_limit_s)

@@ -45,6 +45,7 @@ class Revert(Frozen):
     outcome: str = ""
     agent_id: str = ""  # of the report that showed the outcome, as is the next one
     sequence: int = 0
+    boot_id: str = ""  # of that report; empty: no report showed it
 
     @property
     def open(self) -> bool:
@@ -76,6 +77,12 @@ class Revert(Frozen):
             return None
         why = f"live patch {self.payload} was reverted by {self.by}: {self.reason}"
         return Withheld(payload=self.payload, build_id=self.build_id, why=why)
+
+
+def seen(revert: Revert, report: Report) -> Revert:
+    """The revert with the report that shows what came of it."""
+    shown = {"agent_id": report.agent_id, "sequence": report.sequence, "boot_id": report.boot_id}
+    return revert.model_copy(update=shown)
 
 
 def withheld(reverts: Iterable[Revert]) -> dict[str, tuple[Withheld, ...]]:

@@ -10,7 +10,7 @@ import redis
 from agents.prepare import prepare
 from agents.settle import Outcome, settle_revert
 from agents.steps import spec
-from agents.wire import AttemptState, Kind, RefusalCode
+from agents.wire import Attempt, AttemptState, Kind, RefusalCode
 from tests.agents_kit import attempt, order, report
 from tests.agents_steps_kit import Host, Payloads
 
@@ -61,6 +61,26 @@ def test_one_payload_of_a_host_is_loaded_or_reverted_at_a_time(host: Host, kind:
 def test_a_host_without_the_payload_any_more_is_seen_as_reverted() -> None:
     verdict = settle_revert(REVERT, attempt("", 0), report("n1"))
     assert (verdict.outcome, verdict.reason) == (Outcome.DONE, "lp-1 is reverted on n1")
+
+
+def test_what_is_refused_as_it_is_not_there_any_more_is_reverted_too() -> None:
+    refused = refused_by_its_gate(attempt("", None))
+    verdict = settle_revert(REVERT, refused, report("n1"))
+    assert (verdict.outcome, verdict.reason) == (
+        Outcome.DONE,
+        "lp-1 is not applied on n1 any more",
+    )
+    assert settle_revert(REVERT, refused, report("n1", livepatches=("lp-1",))).reason == (
+        "not started: it is gone"
+    )
+    unread = settle_revert(REVERT, refused, report("n1", trouble=("xl list: failed",)))
+    assert unread.outcome is Outcome.STAYED
+
+
+def refused_by_its_gate(ended: Attempt) -> Attempt:
+    """The attempt as one that the host's gate refused."""
+    changes = {"state": AttemptState.REFUSED, "refusal": RefusalCode.GATE, "reason": "it is gone"}
+    return ended.model_copy(update=changes)
 
 
 def test_what_lies_below_another_live_patch_stays_and_the_other_is_named() -> None:

@@ -39,19 +39,27 @@ def tuning(report: Report) -> Tuning:
     return guest.tuning
 
 
-def there_and_tuned(lab: Lab, base: Path, *commands: str) -> tuple[Tuning, Tuning, Tuning]:
+def there_and_tuned(
+    lab: Lab, base: Path, *commands: str, online_vcpus: int
+) -> tuple[Tuning, Tuning, Tuning]:
     """(before, as it arrived, as the agent left it) of a guest that is set up so and moved."""
     guests.create(lab.remote("lab-1"), WEB)
-    for command in commands:
-        lab.remote("lab-1").check(command)
     here, there = (AgentHere(lab.remote(name), base) for name in HOSTS)
     about = {"guest": WEB.name, "guest_uuid": WEB.uuid}
-    # Its kernel brings the second one up a while after it has begun to run.
-    until(lambda: tuning(here.look()).online_vcpus == WEB.vcpus, "all of its vCPUs")
+
+    def settled_on(agent: AgentHere, vcpus: int) -> None:
+        """Its kernel brings a vCPU up, or takes it down, a while after it began to run."""
+        until(lambda: tuning(agent.look()).online_vcpus == vcpus, f"{vcpus} vCPUs", 300)
+
+    settled_on(here, WEB.vcpus)
+    for command in commands:
+        lab.remote("lab-1").check(command)
+    settled_on(here, online_vcpus)
     before = tuning(here.look())
     where = {"destination": "lab-2", "destination_address": "lab-2"}
     order, attempt, after = here.runs(Kind.MOVE, **about, **where)
     assert (attempt.exit_code, attempt.tuning) == (0, before), attempt.output_tail
+    settled_on(there, online_vcpus)
     arrived = there.look()
     verdict = settle_move(order, attempt, after, arrived)
     assert verdict.outcome is Outcome.MOVED and verdict.retune is not None
@@ -74,6 +82,7 @@ def test_pinning_is_lost_and_put_back_and_weight_cap_and_vcpus_come_along(
         "xl sched-credit2 -d tuned -w 512 -c 50",
         "xl vcpu-pin tuned 0 1 0",
         "xl vcpu-pin tuned 1 0 0",
+        online_vcpus=WEB.vcpus,
     )
     assert (before.weight, before.cap, before.online_vcpus) == (512, 50, 2)
     assert (before.hard, before.soft) == (("1", "0"), ("0", "0"))
@@ -95,7 +104,7 @@ def test_a_cpupool_of_another_scheduler_is_found_again_by_its_name(
         "xl cpupool-migrate tuned slow",
         "xl sched-credit -d tuned -w 77 -c 33",
         "xl vcpu-set tuned 1",
-        "sleep 3",
+        online_vcpus=1,
     )
     assert (before.pool, before.scheduler, before.weight, before.cap) == ("slow", "credit", 77, 33)
     assert before.online_vcpus == 1

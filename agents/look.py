@@ -23,6 +23,7 @@ from agents.host_files import FileError, GuestConfig
 from agents.journal import Journal, JournalError
 from agents.kernels import Kernels
 from agents.leftovers import caps_offers, leftovers
+from agents.monitors import Monitors
 from agents.payloads import Payloads
 from agents.settings import Settings
 from agents.wire import (
@@ -75,6 +76,7 @@ class Looker:
         self.payloads = Payloads(settings)
         self.kernels = Kernels(settings)
         self.disks = Disks(settings)
+        self.monitors = Monitors(settings)
         self.tunings = tuning_read.Tunings()
         self.pools: tuple[float, tuple[str, ...]] = (float("-inf"), ())
 
@@ -108,7 +110,7 @@ class Looker:
             memory_free_mib=info.memory_free_mib if info else 0,
             cpus=info.cpus if info else 0,
             domains=domains,
-            guests=guests,
+            guests=self.monitors.mark(guests),
             leftovers=leftovers(domains),
             boot_starts=_try(trouble, lambda: host_files.boot_starts(self.settings), ()),
             put_aside=_try(trouble, lambda: host_files.put_aside(self.settings), ()),

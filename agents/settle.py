@@ -73,7 +73,8 @@ def settle_stop(order: Order, attempt: Attempt, report: Report) -> Verdict:
             Outcome.CRASHED, f"{order.guest} crashed on {report.host}", retry=Retry.PERSON
         )
     if copy.condition is Condition.SHUT_DOWN:
-        return unknown(f"{order.guest} is shut down, but its domain {copy.domid} was kept")
+        text = f"{order.guest} is shut down, but its domain {copy.domid} on {report.host} was kept"
+        return unknown(f"{text}: by its configuration, or as xl does not watch it any more")
     if copy.condition in (Condition.DYING, Condition.SUSPENDED):
         return unknown(f"{order.guest} on {report.host} is {copy}", Retry.LATER)
     retry = Retry.LATER if attempt.domid not in (None, copy.domid) else Retry.PERSON

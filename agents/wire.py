@@ -207,6 +207,7 @@ class GuestSeen(Wire):
     net_bytes: int | None = None  # through its network interfaces, both ways; None: not known
     console_bytes: int | None = None  # in the log of its console
     disks: tuple[Disk, ...] | None = None  # None: its agent does not tell
+    monitored: bool | None = None  # xl waits for its end; None: nobody can tell
 
 
 class LeftoverKind(StrEnum):

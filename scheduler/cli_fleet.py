@@ -19,6 +19,7 @@ from scheduler.cli_exit import Exit
 from scheduler.cli_people import Reason, ask, chosen, people, why
 from scheduler.cli_print import Column, Format, Row, document, print_lines, print_rows
 from scheduler.inventory import InventoryError, load_inventory
+from scheduler.monitors import WORDS
 
 hosts = typer.Typer(no_args_is_help=True, help="What the hosts' agents report.")
 guests = typer.Typer(no_args_is_help=True, help="The guests, as the hosts show them.")
@@ -139,6 +140,7 @@ def _guest_lines(one: Row) -> list[str]:
         f"needs {', '.join(one['needs']) or 'nothing'}",
         *(f"disk {_disk(Disk.model_validate(disk))}" for disk in one.get("disks") or ()),
         f"can be started from {one['config_path'] or 'no file: never restarted'}",
+        *([f"runs {WORDS}"] if one.get("monitored") is False else ()),
     ]
 
 

@@ -13,6 +13,7 @@ from scheduler.budget import over_budget
 from scheduler.draft import Draft
 from scheduler.handout import fail
 from scheduler.limits import Limits
+from scheduler.monitors import WORDS
 from scheduler.outcomes import stop
 from scheduler.rollout import Hold, RolloutState, StepState
 
@@ -60,7 +61,18 @@ class Released:
     reason: str
 
 
-CrashEvent = GuestEnded | Quarantined | Released
+@dataclass(frozen=True)
+class MonitorSeen:
+    """Whether xl still watches a guest, where it did before."""
+
+    now: datetime
+    guest: str
+    uuid: str
+    host: str  # empty: it runs nowhere
+    alone_since: datetime | None  # None: it does, or there is nothing to watch
+
+
+CrashEvent = GuestEnded | Quarantined | Released | MonitorSeen
 
 
 def take(draft: Draft, event: CrashEvent, limits: Limits) -> None:
@@ -69,6 +81,8 @@ def take(draft: Draft, event: CrashEvent, limits: Limits) -> None:
         _ended(draft, event, limits)
     elif isinstance(event, Quarantined):
         _quarantine(draft, event)
+    elif isinstance(event, MonitorSeen):
+        _monitor(draft, event)
     else:
         _release(draft, event)
 
@@ -82,6 +96,21 @@ def _ended(draft: Draft, event: GuestEnded, limits: Limits) -> None:
     over = over_budget(draft, limits)
     if over:
         stop(draft, over)
+
+
+def _monitor(draft: Draft, event: MonitorSeen) -> None:
+    """Told, and shown while it lasts; nothing else comes of it: the guest runs and may be moved."""
+    guest, host = event.guest, event.host
+    record = draft.guest(guest, host)  # there is one, if the guest runs nowhere
+    if record.alone_since == event.alone_since:
+        return
+    uuid = record.uuid or event.uuid
+    draft.put_guest(guest, host, uuid=uuid, alone_since=event.alone_since)
+    text = f"{guest} runs on {host}"
+    if event.alone_since:
+        draft.say("unmonitored", f"{text} {WORDS}", None, host=host, guest=guest)
+    elif host:
+        draft.say("monitored", f"{text} with xl's monitor again", None, host=host, guest=guest)
 
 
 def _quarantine(draft: Draft, event: Quarantined) -> None:

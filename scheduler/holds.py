@@ -11,6 +11,7 @@ from scheduler.comeback import LACKING
 from scheduler.frozen import Frozen
 from scheduler.in_flight import frozen_moves, must_end_first
 from scheduler.late_wave import listed
+from scheduler.monitors import WORDS
 from scheduler.outcomes import describe
 from scheduler.rollout import RolloutState, Step
 from scheduler.wave_holds import LIVE
@@ -45,6 +46,21 @@ def left_out(book: Book) -> tuple[HeldView, ...]:
         HeldView(what=f"host {one.name}", **one.left_out.model_dump())
         for one in found
         if one.left_out
+    )
+
+
+def unmonitored(book: Book) -> tuple[HeldView, ...]:
+    """Guests that run without xl's monitor, and since when."""
+    found = [book.guests[name] for name in sorted(book.guests)]
+    return tuple(
+        HeldView(
+            what=f"guest {one.name}",
+            reason=f"it runs on {one.host} {WORDS}",
+            since=one.alone_since,
+            by="xenroll",
+        )
+        for one in found
+        if one.alone_since and not (one.crashed or one.down)
     )
 
 

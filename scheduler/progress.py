@@ -13,7 +13,7 @@ from scheduler.blackouts import Blackouts, blackouts
 from scheduler.book import Book
 from scheduler.flight import Flight
 from scheduler.forecast_assumed import assumed
-from scheduler.holds import HeldView, holds, left_out
+from scheduler.holds import HeldView, holds, left_out, unmonitored
 from scheduler.late_wave import late_hosts
 from scheduler.rollout import (
     ENDED,
@@ -97,6 +97,7 @@ class Progress(_View):
     hold: Hold | None
     holds: tuple[HeldView, ...] = ()  # of the rollout, its waves and its hosts
     left_out: tuple[HeldView, ...] = ()  # hosts that it goes on without
+    unmonitored: tuple[HeldView, ...] = ()  # guests that xl watches no more; this holds nothing
     generation: int
     elapsed_s: float
     left_s: float | None
@@ -133,6 +134,7 @@ def progress(book: Book, now: datetime, flights: Mapping[str, Flight] | None = N
         hold=rollout.hold,
         holds=holds(book),
         left_out=left_out(book),
+        unmonitored=unmonitored(book),
         generation=rollout.generation,
         elapsed_s=elapsed_s,
         left_s=_left_s(book, now),

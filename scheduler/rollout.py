@@ -227,6 +227,7 @@ class GuestRecord(Frozen):
     reason: str = ""
     notice_at: datetime | None = None  # when it was told what comes next
     notice_for: int = 0  # moves and restarts that it had behind it then
+    alone_since: datetime | None = None  # it runs without xl's monitor (`scheduler.monitors`)
 
 
 class Happening(Frozen):

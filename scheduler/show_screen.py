@@ -115,11 +115,10 @@ def held_lines(progress: Progress) -> list[str]:
     whole = [f"held by {progress.hold.by}: {progress.hold.reason}"] if progress.hold else []
     still = [_still(step) for step in progress.in_flight if step.suspended]
     parts = [one for one in progress.holds if one.what != "rollout"]
+    alone = [f"{h.what} since {h.since:%m-%d %H:%M:%S}: {h.reason}" for h in progress.unmonitored]
     held = [f"{h.what} held by {h.by} since {h.since:%m-%d %H:%M:%S}: {h.reason}" for h in parts]
-    return [
-        plain(line)
-        for line in (*still, *whole, *held, *(f"{h.what}: {h.reason}" for h in progress.left_out))
-    ]
+    out = [f"{h.what}: {h.reason}" for h in progress.left_out]
+    return [plain(line) for line in (*still, *whole, *held, *alone, *out)]
 
 
 def _still(step: StepView) -> str:

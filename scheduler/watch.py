@@ -18,20 +18,16 @@ from agents.copies import Condition, condition
 from agents.wire import GuestSeen, Report
 from scheduler.guest_hours import Group, HoursCount
 from scheduler.limits import Limits
+from scheduler.monitors import follow
 from scheduler.vitals import Vitals
+from scheduler.watch_signs import CAUSES, WORDS, ending_id, is_domain, life_of_domain, shown
 from scheduler.watched import UNKNOWN_CLASS, Cause, ClassKey, Ending, Life, Trial
 
 GONE_AFTER_S = 60.0
 """A guest that nobody shows for so long is gone: a host it went to would have reported by then."""
 
-CAUSES = {0: Cause.SHUT_DOWN, 1: Cause.REBOOTED, 3: Cause.CRASHED, 4: Cause.CRASHED}
-"""Xen's reasons of a shutdown (its public/sched.h): off, reboot, (2: suspend), crash, watchdog."""
 
-WORDS = {
-    Cause.SHUT_DOWN: "it was shut down from inside",
-    Cause.REBOOTED: "it rebooted itself",
-    Cause.CRASHED: "its kernel crashed",
-}
+ALIVE = frozenset({Condition.RUNS, Condition.PAUSED, Condition.SUSPENDED})
 
 
 class Watch:
@@ -50,6 +46,8 @@ class Watch:
         self._missing: dict[str, datetime] = {}
         self._changed: set[str] = set()
         self._hints: dict[str, Trial] = {}
+        self.alone: set[str] = set()  # uuids of guests whose monitor is gone
+        self._alone: list[tuple[str, Life]] = []
 
     # What was written down earlier.
 
@@ -113,14 +111,18 @@ class Watch:
     ) -> Iterator[Ending]:
         before = self.lives.get(guest.uuid)
         was_here = before is not None and self.where.get(guest.uuid) == report.host
-        if before and was_here and (before.boot_id, before.domid) != (report.boot_id, guest.domid):
+        if before and was_here and not is_domain(before, report, guest):
             yield from self._end(before, report, now, f"it is domain {guest.domid} now")
-        life = _life(guest, report, guest_class)
+        same = was_here and is_domain(before, report, guest)
+        life = life_of_domain(guest, report, guest_class)
+        life = follow(before if same else None, life, guest, now)
+        if life.alone and not (before and same and before.alone):
+            self._alone.append((report.host, life))
         self._put(report.host, life)
-        cause = _shown(guest.state)
+        cause = shown(guest.state)
         if cause is not None:
             if before is None:  # it had ended before we began to watch it
-                self.ended.add(_ending_id(life))
+                self.ended.add(ending_id(life))
             else:
                 yield from self._ending(life, report, now, cause, f"{guest.state} in xl list")
         self._listen(guest, report, now)
@@ -162,7 +164,7 @@ class Watch:
     def _ending(
         self, life: Life, report: Report, now: datetime, cause: Cause, reason: str
     ) -> Iterator[Ending]:
-        name = _ending_id(life)
+        name = ending_id(life)
         if name in self.ended:
             return
         self.ended.add(name)
@@ -227,6 +229,11 @@ class Watch:
         hints, self._hints = list(self._hints.values()), {}
         return [self.trials[trial.id] for trial in hints]
 
+    def take_alone(self) -> list[tuple[str, Life]]:
+        """Guests whose monitor was found to be gone since this was last asked, with their hosts."""
+        alone, self._alone = self._alone, []
+        return alone
+
     def take_old(self, now: datetime) -> list[Trial]:
         """Moves whose watch is over; they are forgotten here."""
         old = [trial for trial in self.trials.values() if not self._fresh(trial, now)]
@@ -246,12 +253,14 @@ class Watch:
             self.here[before].discard(life.uuid)
             self._changed.add(before)
         self.lives[life.uuid], self.where[life.uuid] = life, host
+        (self.alone.add if life.alone else self.alone.discard)(life.uuid)
         self.here[host].add(life.uuid)
         self._missing.pop(life.uuid, None)
 
     def _forget(self, uuid: str) -> None:
         """It is not compared with what it was: a step of ours changes it, or it has ended."""
         self.lives.pop(uuid, None)
+        self.alone.discard(uuid)
         self._missing.pop(uuid, None)
         host = self.where.pop(uuid, None)
         if host is not None:
@@ -261,30 +270,3 @@ class Watch:
     def lives_on(self, host: str) -> list[Life]:
         """Who lives there, in one order."""
         return [self.lives[uuid] for uuid in sorted(self.here[host])]
-
-
-ALIVE = frozenset({Condition.RUNS, Condition.PAUSED, Condition.SUSPENDED})
-
-
-def _shown(state: str) -> Cause | None:
-    """What the letters of `xl list` say of the end; None while it lives."""
-    found = condition(state)
-    if found is Condition.CRASHED:
-        return Cause.CRASHED
-    if found is Condition.SHUT_DOWN:
-        return Cause.REBOOTED if state[4:5] == "r" else Cause.SHUT_DOWN
-    return None
-
-
-def _life(guest: GuestSeen, report: Report, guest_class: str) -> Life:
-    return Life(
-        name=guest.name,
-        uuid=guest.uuid,
-        boot_id=report.boot_id,
-        domid=guest.domid,
-        guest_class=guest_class,
-    )
-
-
-def _ending_id(life: Life) -> str:
-    return f"{life.uuid}.{life.boot_id}.{life.domid}"

@@ -113,6 +113,8 @@ class Life(Frozen):
     boot_id: str
     domid: int
     guest_class: str
+    alone_since: datetime | None = None  # xl does not watch it any more (`scheduler.monitors`)
+    alone: bool = False  # for so long that it is told
 
 
 class Lives(Frozen):

@@ -7,7 +7,14 @@ from datetime import datetime
 
 from agents.wire import Kind
 from scheduler.book import Book
-from scheduler.crashes import CrashEvent, GuestEnded, Member, Quarantined, Released
+from scheduler.crashes import (
+    CrashEvent,
+    GuestEnded,
+    Member,
+    MonitorSeen,
+    Quarantined,
+    Released,
+)
 from scheduler.inventory import GuestEntry
 from scheduler.rollout import ENDED, Step, StepState, attempt_id
 from scheduler.watch import Watch
@@ -107,6 +114,7 @@ def news(
         record = book.guests.get(trial.guest)
         if record is None or not record.crashed:
             yield GuestEnded(now, trial.guest, trial.host, trial.reason)
+    yield from _monitors(book, now, watch)
     for name in book.rollout.quarantined:
         mark = marks.get(name)
         if mark is None or mark.quarantine is None:
@@ -119,6 +127,19 @@ def news(
             if members:
                 hold = mark.quarantine
                 yield Quarantined(now, mark.guest_class, hold.reason, members, hold)
+
+
+def _monitors(book: Book, now: datetime, watch: Watch) -> Iterator[MonitorSeen]:
+    """Guests on this rollout's hosts that xl watches no more, and those for which that is over."""
+    for uuid in sorted(watch.alone):
+        life, host = watch.lives[uuid], watch.where[uuid]
+        record = book.guests.get(life.name)
+        if host in book.hosts and (record is None or record.alone_since is None):
+            yield MonitorSeen(now, life.name, uuid, host, life.alone_since)
+    for record in [one for one in book.guests.values() if one.alone_since]:
+        uuid = record.uuid or ""
+        if uuid not in watch.alone and all(one.guest != record.name for one in book.running()):
+            yield MonitorSeen(now, record.name, uuid, watch.where.get(uuid, ""), None)
 
 
 def _members(

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from scheduler import hazard
+from scheduler import hazard, monitors
 from scheduler.book import Book
 from scheduler.classes import judge
 from scheduler.comparison import counts, strata
@@ -91,6 +91,8 @@ class Watcher:
         saving.endings = [self._owned(ending) for ending in saving.endings]
         for ending in saving.endings:
             self.log(f"{ending.guest} on {ending.host}: {ending.cause}: {ending.reason}")
+        for host, life in self.watch.take_alone():
+            self._say(saving, "unmonitored", f"{life.name} runs on {host} {monitors.WORDS}")
         self._judge(saving)
         self._alarm(saving)
         if self._saved_at is None or now - self._saved_at >= SAVE_EVERY:

@@ -1,14 +1,15 @@
 """Every way in which `xl migrate` is known to fail, by the row of the tables that its code gives.
 
-1.4: what the sender's exit and words come from, in the order of its steps; where a row has several
-causes that are treated differently, each has a letter. 1.5: which process is killed, and how far
-the migration was then. 1.6: what the copies on both hosts show afterwards.
+1.3: a trap of the sender's exits. 1.4: what its exit and words come from, in the order of its steps;
+where a row has several causes that are treated differently, each has a letter. 1.5: which process
+is killed, and how far the migration was then. 1.6: what the copies on both hosts show afterwards.
 A story names the rows that it plays in its header (`rows`); each row has a story.
 """
 
 from __future__ import annotations
 
 ROWS: dict[str, str] = {
+    "1.3/T1": "xl says that the guest did not suspend, and it stays suspended",
     "1.4/1": "the domain is not known",
     "1.4/2": "its configuration cannot be read: QEMU hangs, or a lock",
     "1.4/3": "the file of `-C` cannot be read",
@@ -69,6 +70,7 @@ ROWS: dict[str, str] = {
     "1.5/receiver, pre-copy": "the receiver is killed: half a copy stays",
     "1.5/receiver, suspended": "the same with the guest suspended: it is resumed",
     "1.5/receiver, after go": "the same after the permission: renamed or not, paused or running",
+    "1.5/receiver, after report": "the receiver is killed when all is done: nothing is lost",
     "1.5/monitor, after go": "the receiver's monitor is killed: the guest runs, watched by nobody",
     "1.6/unreachable": "the destination cannot be asked: the source is left as it is",
     "1.6/runs there": "it runs there: the suspended rest here goes",

@@ -100,6 +100,7 @@ class SimHost:
     microcode: str = "0x10"
     endings: list[DomainEnd] = field(default_factory=list)
     trouble: tuple[str, ...] = ()  # what its agent cannot read
+    unmonitored: set[int] = field(default_factory=set)  # domids that xl does not watch (any more)
 
 
 class Sim:
@@ -237,6 +238,12 @@ class Sim:
     def power_off(self, guest: str, reason_code: int | None = None) -> None:
         """It is gone; xl's log says why where a code is given."""
         self._ends(guest, reason_code)
+
+    def kill_monitor(self, guest: str) -> None:
+        """Somebody, or the kernel that lacks memory, ends xl's monitor of a guest."""
+        host = self._host_of(guest)
+        host.unmonitored.add(host.domains[guest].domid)
+        host.report = None
 
     def crash_and_stay(self, guest: str) -> None:
         """It crashes, and its configuration says to keep what is left of it."""
@@ -516,6 +523,8 @@ class Sim:
         name = guest.name + copy.suffix
         facts = {"domid": domid, "name": name, "state": copy.state, "cpu_time_s": copy.cpu_time_s}
         self.hosts[where].domains[name] = made.model_copy(update=facts)
+        if not copy.monitored:
+            self.hosts[where].unmonitored.add(domid)
 
     def _stop(self, order: Order) -> tuple[float, Callable[[], None]]:
         def then() -> None:
@@ -558,6 +567,8 @@ class Sim:
             host = self.hosts[order.host]
             name = next(n for n, d in host.domains.items() if d.domid == order.domid)
             domain = host.domains.pop(name)
+            if order.mend is MendAction.RESUME_SOURCE:
+                host.unmonitored.add(domain.domid)
             if order.mend in (MendAction.RESUME_SOURCE, MendAction.UNPAUSE):
                 awake = {"name": order.guest, "state": RUNS, "cpu_time_s": 1.0}
                 host.domains[order.guest or ""] = domain.model_copy(update=awake)
@@ -649,10 +660,7 @@ class Sim:
         """One look at a host."""
         left = leftovers(tuple(host.domains.values()))
         own = {n: domain for n, domain in host.domains.items() if n in self.guests}
-        seen = [
-            self._seen(self.guests[name], domain, host.tunings.get(name, USUAL))
-            for name, domain in own.items()
-        ]
+        seen = [self._seen(self.guests[name], domain, host) for name, domain in own.items()]
         held_mib = sum(guest.memory_mib + guest.overhead_mib for guest in seen)
         held_mib += sum(d.memory_mib for n, d in host.domains.items() if n not in own)
         dom0 = Domain(
@@ -697,7 +705,7 @@ class Sim:
         ran_s = 1.0 + (self.now - START).total_seconds() / 10
         return domain.model_copy(update={"cpu_time_s": ran_s})
 
-    def _seen(self, guest: Guest, domain: Domain, tuning: Tuning) -> GuestSeen:
+    def _seen(self, guest: Guest, domain: Domain, host: SimHost) -> GuestSeen:
         return GuestSeen(
             name=guest.name,
             uuid=domain.uuid,
@@ -709,7 +717,8 @@ class Sim:
             needs=guest.needs,
             guest_class=guest.guest_class,
             state=domain.state,
-            tuning=tuning,
+            tuning=host.tunings.get(guest.name, USUAL),
+            monitored=domain.domid not in host.unmonitored,
             obstacles=tuple(state_obstacles(domain)),
             config_path=f"/etc/xen/{guest.name}.cfg",
         )

@@ -20,6 +20,7 @@ class Copy:
     suffix: str = ""
     cpu_time_s: float = 1.0
     fresh: bool = False  # it restarted meanwhile: a new domid
+    monitored: bool = True  # xl's monitor of it lives
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Ending:
     exit_code: int | None = 1  # None: it was killed, or nobody saw it
     lasts_s: float | None = None  # before it ends so; None: as long as any move
 
+
+RESUMED = Copy(monitored=False)
+"""It was suspended: its monitor takes that for its end, and nobody starts one anew."""
 
 AWAY = Copy(SUSPENDED, MIGRATEDAWAY)
 NEVER_RAN = Copy(PAUSED, INCOMING, 0.0)
@@ -91,27 +95,39 @@ ENDINGS: dict[str, Ending] = {
     "restarted meanwhile": Ending(
         "guest we were suspending has been destroyed\n", here=Copy(fresh=True)
     ),
-    "device model is not saved": Ending("failed to suspend device model, rc=-3\n"),
+    "stays suspended": Ending(
+        "libxl_domain_suspend failed (rc=-8)\nMigration failed, failed to suspend at sender.\n",
+        here=Copy(SUSPENDED),
+    ),
+    "device model is not saved": Ending("failed to suspend device model, rc=-3\n", here=RESUMED),
     "breaks after the suspend": Ending(
-        f"saving domain: domain responded to suspend request\n{NO_READY}"
+        f"saving domain: domain responded to suspend request\n{NO_READY}", here=RESUMED
     ),
     # The destination, with the guest stopped.
-    "does not fit there": Ending(f"Failed to populate physmap\n{FAILED_THERE}{NO_READY}"),
-    "processor is poorer there": Ending(f"Failed to set CPUID policy\n{FAILED_THERE}{NO_READY}"),
-    "bridge script fails there": Ending(f"unable to add vif devices\n{FAILED_THERE}{NO_READY}"),
-    "its monitor cannot start": Ending(
-        f"failed to open logfile /var/log/xen/x.log\n{NO_READY}", there=NEVER_RAN
+    "does not fit there": Ending(
+        f"Failed to populate physmap\n{FAILED_THERE}{NO_READY}", here=RESUMED
     ),
-    "ready is never heard": Ending(NO_READY, there=NEVER_RAN),
+    "processor is poorer there": Ending(
+        f"Failed to set CPUID policy\n{FAILED_THERE}{NO_READY}", here=RESUMED
+    ),
+    "bridge script fails there": Ending(
+        f"unable to add vif devices\n{FAILED_THERE}{NO_READY}", here=RESUMED
+    ),
+    "its monitor cannot start": Ending(
+        f"failed to open logfile /var/log/xen/x.log\n{NO_READY}", there=NEVER_RAN, here=RESUMED
+    ),
+    "ready is never heard": Ending(NO_READY, there=NEVER_RAN, here=RESUMED),
     # The names change hands.
     "an old copy is in the way here": Ending(
         'Domain with name "g--migratedaway" already exists.\n'
-        "migration target: Failure, destroying our copy.\n"
+        "migration target: Failure, destroying our copy.\n",
+        here=RESUMED,
     ),
     "its name is taken there": Ending(
         f"{GO}migration target: Failure, destroying our copy.\n"
         "migration sender: Target reports startup failure (status code 6).\n"
-        "migration sender: Resumed OK.\n"
+        "migration sender: Resumed OK.\n",
+        here=RESUMED,
     ),
     "its copy there cannot be destroyed": Ending(
         f"{GO}migration target: Failed to destroy our copy (code -3).\n",
@@ -129,18 +145,23 @@ ENDINGS: dict[str, Ending] = {
     "xl killed after go": Ending(GO, here=AWAY, there=Copy(), exit_code=None),
     "save helper terminated": Ending("libxl_domain_suspend failed (rc=-8)\n"),
     "save helper terminated while suspended": Ending(
-        f"libxl_domain_suspend failed (rc=-8)\n{NO_READY}"
+        f"libxl_domain_suspend failed (rc=-8)\n{NO_READY}", here=RESUMED
     ),
     "save helper killed": Ending(
-        "domain save/restore helper [9] died due to fatal signal Killed\n" + NO_READY
+        "domain save/restore helper [9] died due to fatal signal Killed\n" + NO_READY, here=RESUMED
     ),
     "receiver killed": Ending(BROKEN, there=NEVER_RAN),
-    "receiver killed while suspended": Ending(NO_READY, there=NEVER_RAN),
-    "its monitor is killed there": Ending("Migration successful.\n", None, Copy(), exit_code=0),
+    "receiver killed while suspended": Ending(NO_READY, there=NEVER_RAN, here=RESUMED),
+    "its monitor is killed there": Ending(
+        "Migration successful.\n", None, Copy(monitored=False), exit_code=0
+    ),
+    "receiver killed after the report": Ending(
+        "Migration successful.\n", None, Copy(), exit_code=0
+    ),
     "xl killed after the report": Ending(GO, here=AWAY, there=Copy(), exit_code=None),
     # The network says nothing any more: both ends wait until their keep-alives give up.
     "silence in pre-copy": Ending(BROKEN, lasts_s=7800),
-    "silence while suspended": Ending(NO_READY, there=NEVER_RAN, lasts_s=7800),
+    "silence while suspended": Ending(NO_READY, there=NEVER_RAN, lasts_s=7800, here=RESUMED),
     "silence after go": Ending(GO, here=AWAY, there=Copy(), lasts_s=7800),
     # It arrived.
     "crashes on arrival": Ending("Migration successful.\n", None, None, exit_code=0),

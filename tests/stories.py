@@ -75,6 +75,7 @@ class Deed(_Part):
     start: dict[str, str] = {}  # guest that is shut down: host where somebody starts it
     restarts: dict[str, How] = {}  # guests that come back as new domains
     stays_crashed: list[str] = []  # guests that crash and are kept for whoever looks
+    monitor_dies: list[str] = []  # guests that xl watches no more
     faults: dict[str, str | list[str]] = {}
 
     alerts: dict[str, Literal["firing", "silenced", "resolved"]] = {}

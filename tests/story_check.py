@@ -97,6 +97,7 @@ def _deed(where: str, deed: Deed, story: Story, hosts: set[str], guests: set[str
     touched += deed.start.values()
     yield from _unknown(where, touched, hosts, "host")
     ended = [*deed.carry, *deed.start, *deed.shut_down, *deed.restarts, *deed.stays_crashed]
+    ended += deed.monitor_dies
     yield from _unknown(where, ended, guests, "guest")
     yield from _faults(f"{where}.faults", deed.faults, guests)
     yield from _hooks(f"{where}.hooks", deed.hooks, story, hosts)

@@ -120,6 +120,8 @@ class Hand:
                 self.world.restart(who(name), CODES[how])
         for name in filter(self._lives, map(who, deed.stays_crashed)):
             self.world.crash_and_stay(name)
+        for name in filter(self._lives, map(who, deed.monitor_dies)):
+            self.world.kill_monitor(name)
         self.world.faults.update(deed.faults)
 
     def _elsewhere(self, deed: Deed, who: Callable[[str], str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from agents.wire import Disk, DiskFound, Domain, GuestSeen, Report, Tuning
+from agents.wire import Disk, DiskFound, Domain, GuestSeen, Report
 from planner.fleet import Fleet, Guest
 from scheduler.draft import Draft
 from scheduler.handout import AHEAD, hand_out
@@ -27,9 +27,9 @@ class DiskSim(Sim):
         found = tuple(DiskFound(target=path, kind="device", size_bytes=10) for path in paths)
         return super().look(host).model_copy(update={"disks": found})
 
-    def _seen(self, guest: Guest, domain: Domain, tuning: Tuning) -> GuestSeen:
+    def _seen(self, guest: Guest, domain: Domain, host: SimHost) -> GuestSeen:
         disk = Disk(vdev="xvda", target=path_of(guest.name), format="raw")
-        return super()._seen(guest, domain, tuning).model_copy(update={"disks": (disk,)})
+        return super()._seen(guest, domain, host).model_copy(update={"disks": (disk,)})
 
     def handed_out(self) -> Change:
         """What the steps that may start bring about now."""

@@ -16,7 +16,11 @@ TEXT_CHARS = 1000
 ALERT_LASTS = timedelta(hours=1)
 """An event is a moment, an alert lasts: so long it is shown, unless another event ends it."""
 
-ENDS = {"resumed": ("stopped", "paused"), "back": ("silent", "aside")}
+ENDS = {
+    "resumed": ("stopped", "paused"),
+    "back": ("silent", "aside"),
+    "monitored": ("unmonitored",),
+}
 """Kind -> the kinds whose alerts it ends."""
 
 SIGN = {"critical": "\U0001f534", "warning": "\U0001f7e0", "info": "\U0001f535", "debug": "\u26aa"}

@@ -104,6 +104,8 @@ def _fleet(fleet: FleetView, views: Sequence[RolloutView]) -> Iterator[Metric]:
     )
     twice = sum(len(places) > 1 for places in fleet.where.values())
     yield _gauge("xenroll_vms_running_twice", "Guest names that two hosts show.", [], [([], twice)])
+    alone = sum(g.monitored is False for r in fleet.reports.values() for g in r.guests)
+    yield _gauge("xenroll_vms_unmonitored", "Guests that xl watches no more.", [], [([], alone)])
     yield _gauge(
         "xenroll_agent_last_report_timestamp_seconds",
         "When the host's newest report was taken, by the host's clock.",

@@ -62,7 +62,8 @@ the command line: `python -m scheduler.standin audit|show WORLD`.
 What it does not do
 ===================
 
-There is no monitor process per guest (what it would do is done when due), no QEMU, no xenstored, no
+There is no monitor process per guest (what it would do is done when due, and its log and its place
+in the `/proc` of the host's root are there), no QEMU, no xenstored, no
 restore helper at the destination.  `xl restore`, `save`, `mem-set`, device hotplug and others that
 no drain needs are unknown commands.  A live patch's payload is a text file (`livepatch`).  Killing
 the ssh of a migration while its link is cut is noticed by the destination at once.

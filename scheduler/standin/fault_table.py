@@ -57,6 +57,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "restore-qemu": (GUEST, "19", "QEMU does not start at the destination"),
     "bridge-missing": (HOST, "19", "has lost its bridges"),
     "monitor-fails": (GUEST, "20", "the destination's monitor cannot start"),
+    "monitor-killed": (GUEST, "-", "it arrives, and its monitor is killed at once"),
     "ready-unwritable": (GUEST, "21", "the destination cannot say that it is ready"),
     "stale-migratedaway": (GUEST, "22", "its host has a stale NAME--migratedaway"),
     "cut-before-go": (GUEST, "23", "the connection breaks just before permission is sent"),

@@ -7,6 +7,8 @@ Shutdown reasons are Xen's numbers: 0 poweroff, 1 reboot, 2 suspend, 3 crash.
 
 from __future__ import annotations
 
+from scheduler.standin import monitors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,10 +126,11 @@ def shut_down(state: State, domain: Domain, reason: int, now: float, note: Note)
     domain["shutdown"] = reason
     touch(domain, now)
     note(REASONS[reason], domid=domain["domid"], uuid=domain["uuid"], name=domain["name"])
-    if reason == SUSPEND or not domain["monitored"]:
+    watched = domain["monitored"]
+    monitors.shut_down(state, domain, reason)
+    if reason == SUSPEND or not watched:
         return
-    key = {POWEROFF: "on_poweroff", REBOOT: "on_reboot", CRASH: "on_crash"}[reason]
-    action = domain["config"].get(key, "destroy")
+    action = monitors.action_for(domain, reason)
     if action == "preserve":
         return
     schedule(state, now + 0.2, "reap", domain["domid"])
@@ -168,6 +171,7 @@ def _destroy(state: State, domain: Domain, event: dict[str, Any], note: Note) ->
                 "at": event["at"] + REBUILD_S - DESTROY_S,
                 "do": "rebuild",
                 "domid": -1,
+                "was": domain["domid"],
                 "config": domain["config"],
                 "name": domain["name"],
                 "keep": {k: domain[k] for k in ("mem_kib", "overhead_kib", "cpu_rate", "xs")},
@@ -179,6 +183,7 @@ def _destroy(state: State, domain: Domain, event: dict[str, Any], note: Note) ->
 def _rebuild(state: State, domain: None, event: dict[str, Any], note: Note) -> None:
     fresh = new_domain(state, event["config"], event["name"], event["at"])
     fresh.update(event["keep"])
+    monitors.rebuilt(state, fresh, event["was"])
     note("created", domid=fresh["domid"], uuid=fresh["uuid"], name=fresh["name"])
     schedule(state, event["at"] + RESTART_S - REBUILD_S, "start", fresh["domid"])
 

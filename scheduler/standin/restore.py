@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from scheduler.standin import faults, lifecycle, stream
+from scheduler.standin import faults, lifecycle, monitors, stream
 from scheduler.standin.dom0 import complain
 from scheduler.standin.microjson import loads
 from scheduler.standin.san import sees
@@ -260,6 +260,9 @@ class Restore:
             if domain is not None:
                 b_info = self.config["b_info"]
                 domain["online"] = len(b_info.get("avail_vcpus", [])) or b_info["max_vcpus"]
+        self._leave_monitor()
+
+    def _leave_monitor(self) -> None:
         if self._struck("monitor-fails"):
             # This path of xl forgets to destroy what it has restored.
             log = f"/var/log/xen/xl-{self.incoming}.log"
@@ -270,6 +273,16 @@ class Restore:
                 f" {child} [{os.getpid() + 1}] exited with error status 255\n"
             )
             raise Refused(FAIL)
+        killed = self._struck("monitor-killed")
+        with self.dom0.change() as change:
+            domain = lifecycle.by_domid(change.state, self.domid)
+            if domain is not None and domain["monitored"]:
+                monitors.begin(change.state, domain)
+        if killed:
+            with self.dom0.change() as change:
+                domain = lifecycle.by_domid(change.state, self.domid)
+                if domain is not None:
+                    domain["monitored"] = False
         self._hold("restored")
 
     def _struck(self, fault: str) -> bool:

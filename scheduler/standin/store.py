@@ -169,6 +169,9 @@ class Change:
             lines.append(stamp | note)
         if lines:
             self.state["outbox"] = lines
+        from scheduler.standin.monitors import show
+
+        show(f"{self.world.host_dir(self.host)}/root", self.state, self.now)
         replace_file(f"{self.world.host_dir(self.host)}/state.json", dumps(self.state))
         if lines:
             self._flush_outbox()

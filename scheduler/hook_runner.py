@@ -1,7 +1,8 @@
 """Runs hooks on the control node, each in a thread of its own, and keeps what they came to.
 
 A verdict is in the server (`xr:rollout:ID:hooks`) before anybody is told, so a controller that
-starts later finds it. A hook whose controller died is started again: it runs at least once.
+starts later finds it. A hook whose controller died is ended, and started again by the next one: it
+runs at least once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import redis
 from redis.exceptions import RedisError
 
 from scheduler.gates import Hook, HookStage
+from scheduler.hook_warden import Warden, new_mark
 from scheduler.hooking import TAIL_CHARS
 
 MOST_AT_ONCE = 8
@@ -64,6 +66,7 @@ class HookRunner:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._unsaved: dict[HookKey, Verdict] = {}
         self._lock = threading.Lock()
+        self._warden = Warden()
         self._ending = False
 
     def give(self, key: HookKey, hook: Hook, document: dict[str, object]) -> None:
@@ -90,6 +93,7 @@ class HookRunner:
             for process in self._running:
                 _end(process)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._warden.close()
 
     def _work(self, key: HookKey, hook: Hook, document: bytes) -> None:
         try:
@@ -112,9 +116,11 @@ class HookRunner:
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as printed:
             given.write(document)
             given.seek(0)
+            mark = new_mark()
             try:
-                process = self._start(hook, given, printed)
+                process = self._start(hook, given, printed, mark)
             except (OSError, ValueError) as error:
+                self._warden.ends(mark)
                 return Verdict(None, f"{hook.argv[0]} cannot be started: {error}")
             if process is None:
                 return Verdict(None, "the controller is ending")
@@ -126,23 +132,28 @@ class HookRunner:
             finally:
                 _end(process)
                 process.wait()
+                self._warden.ends(mark)
                 with self._lock:
                     self._running.discard(process)
             code = None if said else process.returncode
             return Verdict(code, (_tail(printed) + said)[-TAIL_CHARS:])
 
     def _start(
-        self, hook: Hook, given: IO[bytes], printed: IO[bytes]
+        self, hook: Hook, given: IO[bytes], printed: IO[bytes], mark: str
     ) -> subprocess.Popen[bytes] | None:
         with self._lock:
             if self._ending:
                 return None
+            self._warden.up()
+            self._warden.begins(mark)
+            name, _, value = mark.partition("=")
             process = subprocess.Popen(
                 hook.argv,
                 stdin=given,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, name: value},
             )
             self._running.add(process)
             return process

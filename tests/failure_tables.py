@@ -1,7 +1,7 @@
 """Every way in which `xl migrate` is known to fail, by the row of the tables that its code gives.
 
-1.3: a trap of the sender's exits. 1.4: what its exit and words come from, in the order of its steps;
-where a row has several causes that are treated differently, each has a letter. 1.5: which process
+1.3: a trap of xl's exits. 1.4: what its exit and words come from, in the order of its steps; where
+a row has several causes that are treated differently, each has a letter. 1.5: which process
 is killed, and how far the migration was then. 1.6: what the copies on both hosts show afterwards.
 A story names the rows that it plays in its header (`rows`); each row has a story.
 """

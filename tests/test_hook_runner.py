@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,11 +18,12 @@ from planner.fleet import Fleet
 from scheduler.control import Controller
 from scheduler.gates import GatePolicy, Hook, Hooks, HookStage, HookState
 from scheduler.hook_runner import HookKey, HookRunner, Verdict, verdicts_key
+from scheduler.hook_warden import Warden, new_mark
 from scheduler.rollout import HostState, RolloutState
 from scheduler.wishes import Part, wish
 from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
-from tests.waiting import gone, until
+from tests.waiting import children, gone, until
 
 KEY = HookKey("r1", "h1", HookStage.BEFORE_DRAIN, 1)
 
@@ -50,6 +53,58 @@ def test_a_hook_reads_a_document_and_its_exit_code_is_kept(
     hook = script(tmp_path / "hook", f'echo "$1 got $(cat)"; echo trouble >&2; exit {code}')
     runner.give(KEY, hook, {"host": "h1"})
     assert verdict(runner) == Verdict(code, 'argument got {"host": "h1"}\ntrouble\n')
+
+
+CONTROLLER = """
+import sys, redis
+from scheduler.gates import Hook, HookStage
+from scheduler.hook_runner import HookKey, HookRunner
+runner = HookRunner(redis.Redis.from_url(sys.argv[1]))
+key = HookKey("r1", "h1", HookStage.BEFORE_DRAIN, 1)
+runner.give(key, Hook(argv=(sys.argv[2],), timeout_s=600), {})
+sys.stdin.read()
+"""
+
+
+def test_a_hook_ends_with_a_controller_that_is_killed_and_so_does_what_it_started(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """Else it would go on beside the one that the next controller starts, without any limit."""
+    body = f"sleep 600 & echo $$ $! > {tmp_path}/aside; mv {tmp_path}/aside {tmp_path}/pids; wait"
+    hook = script(tmp_path / "hook", body)
+    argv = [sys.executable, "-c", CONTROLLER, redis_url, hook.argv[0]]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as controller:
+        until((tmp_path / "pids").exists, "the hook runs")
+        controller.kill()
+    pids = list(map(int, (tmp_path / "pids").read_text().split()))
+    until(lambda: all(map(gone, pids)), "both are ended")
+
+
+def marked(mark: str) -> dict[str, str]:
+    name, _, value = mark.partition("=")
+    return {**os.environ, name: value}
+
+
+def test_a_warden_that_was_killed_is_followed_by_another_that_knows_what_runs() -> None:
+    mark, other = new_mark(), new_mark()
+    with (
+        subprocess.Popen(["sleep", "600"], env=marked(mark)) as hook,
+        subprocess.Popen(["sleep", "600"], env=marked(other)) as left_behind,
+    ):
+        before = set(children(os.getpid()))
+        warden = Warden()
+        warden.up()
+        warden.begins(mark)
+        warden.begins(other)
+        warden.ends(other)
+        (first,) = set(children(os.getpid())) - before
+        os.kill(first, signal.SIGKILL)
+        until(lambda: gone(first))
+        warden.up()
+        warden.close()
+        assert hook.wait(60) == -signal.SIGKILL, "it was not told that the hook had ended"
+        assert left_behind.poll() is None, "what a hook has left running is nobody's business"
+        left_behind.kill()
 
 
 def test_a_hook_that_does_not_end_in_time_is_ended_with_what_it_started(

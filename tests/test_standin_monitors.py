@@ -13,7 +13,7 @@ from agents.settle import Outcome
 from scheduler.standin import boot, lifecycle
 from scheduler.standin.fault_table import inject
 from scheduler.standin.store import Change, read_state
-from tests.test_agents_standin import Pair
+from tests.agents_pair import Pair
 from tests.waiting import until
 
 

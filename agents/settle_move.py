@@ -22,6 +22,9 @@ LATE_SUSPEND = timedelta(minutes=2)
 GO_WAS_GIVEN = "Giving target permission to start"
 """Printed right before the message that lets the destination run the guest."""
 
+BEFORE_GO = "Target has acknowledged transfer"
+"""Printed right before the guest gets the name of a finished move, which is before that message."""
+
 RESUME_SINCE = (4, 20)
 """The first release with `xl resume`."""
 
@@ -208,8 +211,11 @@ def _stranded(case: Case, copy: Copy) -> Verdict:
     )
     if case.destination.receiving:
         return _unknown(f"{what}, but a receiver still lives there", Retry.LATER)
-    if GO_WAS_GIVEN in case.attempt.output_tail and not case.never_ran:
+    said = case.attempt.output_tail
+    if GO_WAS_GIVEN in said and not case.never_ran:
         return _unknown(f"{what}, yet it was cleared to run there: it may have run")
+    if copy.role is Role.AWAY and BEFORE_GO not in said and not case.never_ran:
+        return _unknown(f"{what}, and what xl said is not known to the end: it may have run there")
     if not _can_resume(case.source):
         return _unknown(f"{what}; Xen {case.source.xen} has no `xl resume`: a person has to")
     mend = case.mend(MendAction.RESUME_SOURCE, copy, what)

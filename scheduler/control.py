@@ -32,7 +32,7 @@ from scheduler.advance import (
 from scheduler.advisory import Advisory
 from scheduler.book import Book
 from scheduler.comeback import ailing
-from scheduler.dead import is_dead, told_dead
+from scheduler.dead import told_dead
 from scheduler.desk import Desk
 from scheduler.draft import Draft
 from scheduler.fleet_view import Scope
@@ -205,7 +205,7 @@ class Controller:
                 self._missing_s.pop(name, None)
                 self._feed(book, AttemptSeen(self.parts.clock.now(), step.id, attempt))
                 if book.steps[step.id].state is StepState.SETTLING:
-                    self.looks.fresh(step.id, step.hosts)  # asks now; a later round is answered
+                    self.looks.fresh(name, step.hosts)  # asks now; a later round is answered
             elif step.state is StepState.ORDERED:
                 self._send_again(book, step, name)
             else:
@@ -234,19 +234,19 @@ class Controller:
 
     def _settle(self, book: Book, step: Step, attempt: Attempt) -> None:
         dead = told_dead(book, step, self.desk.newest)
-        reports = self.looks.fresh(step.id, [name for name in step.hosts if name not in dead])
-        if reports is None:
-            self._complain(book, step)
-            return
         order = self._order(book, step)
+        purpose = order.attempt_id  # a step's id is that of a step of another rollout, too
+        reports = self.looks.fresh(purpose, [host for host in step.hosts if host not in dead])
+        if reports is None:
+            self._complain(book, step, self.looks.age_s(purpose))
+            return
         host, keeps = book.hosts[step.host], self._keeps(book)
-        attempt = vanished(order.attempt_id, step) if is_dead(host) else attempt
+        attempt = vanished(order.attempt_id, step) if host.is_dead else attempt
         mends = book.mends_of(step.id) if step.mends else ()
         known = (book.rollout.advisories, keeps, mends)
         verdict = verdict_of(step, order, attempt, dead | reports, host, *known)
         self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
-        # Whatever was not clear needs another look.
-        self.looks.done(step.id)
+        self.looks.done(purpose)  # whatever was not clear needs another look
 
     def _keeps(self, book: Book) -> list[Advisory]:
         """Advisories beside the rollout's own, as they are known now: a person may add to them."""
@@ -255,14 +255,14 @@ class Controller:
         known = self.parts.store.advisories()
         return [known.get(one.id, one) for one in book.rollout.keeps]
 
-    def _complain(self, book: Book, step: Step) -> None:
+    def _complain(self, book: Book, step: Step, waited_s: float) -> None:
         """Hosts that do not answer: say so, and let the time limit for doubt run."""
         ill = ailing(step, self.desk.newest(step.host))
-        if ill and self.looks.age_s(step.id) > self.parts.limits.gate_backoff_s:
+        if ill and waited_s > self.parts.limits.gate_backoff_s:
             self._feed(book, Settled(self.parts.clock.now(), step.id, ill))
             return
         silent = [why for why in map(self.desk.report, step.hosts) if isinstance(why, str)]
-        if silent and self.looks.age_s(step.id) > self.parts.limits.stale_after_s:
+        if silent and waited_s > self.parts.limits.stale_after_s:
             verdict = Verdict(Outcome.UNKNOWN, "; ".join(silent))
             self._feed(book, Settled(self.parts.clock.now(), step.id, verdict))
 

@@ -17,7 +17,6 @@ from scheduler.outcomes import describe, stop
 from scheduler.rollout import (
     UNDER_WAY,
     Hold,
-    HostRecord,
     HostState,
     RolloutState,
     Step,
@@ -90,14 +89,9 @@ def tend_dead(draft: Draft, sight: Sight) -> None:
         stop(draft, reason)
 
 
-def is_dead(host: HostRecord) -> bool:
-    """Whether a person's word that it is dead holds."""
-    return host.dead is not None and not host.undead
-
-
 def told_dead(book: Book, step: Step, newest: Callable[[str], Report | None]) -> dict[str, Report]:
     """Those of a step's hosts that a person says are dead, as if looked at; `newest`: reports."""
-    names = [name for name in step.hosts if name in book.hosts and is_dead(book.hosts[name])]
+    names = [name for name in step.hosts if name in book.hosts and book.hosts[name].is_dead]
     return {name: _emptied(last) for name in names if (last := newest(name)) is not None}
 
 

@@ -7,7 +7,7 @@ ever compared. A *look* is asked for by number: a report that answers it began a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 import redis
@@ -96,10 +96,10 @@ class Desk:
 
     def _index(self, host: str, report: Report) -> None:
         before = self._reports.get(host)
-        for guest in before.guests if before else ():
-            self._where[guest.name].discard(host)
-        for guest in report.guests:
-            self._where[guest.name].add(host)
+        for name in _shown(before) if before else ():
+            self._where[name].discard(host)
+        for name in _shown(report):
+            self._where[name].add(host)
 
     def report(self, host: str) -> Report | str:
         """The newest report if it is fresh and whole, else a sentence that says why not."""
@@ -149,7 +149,7 @@ class Desk:
         return self._addresses.get(host, host)
 
     def where(self, guest: str) -> tuple[str, ...]:
-        """The hosts whose newest reports show a guest of that name."""
+        """The hosts whose newest reports show a guest of that name, or a domain of that UUID."""
         return tuple(sorted(self._where.get(guest, ())))
 
     def ask(self, host: str, now_ms: int) -> int:
@@ -161,6 +161,12 @@ class Desk:
         """The host's report if it answers this look."""
         report = self._reports.get(host)
         return report if report and report.answers >= number else None
+
+
+def _shown(report: Report) -> Iterator[str]:
+    """Names of guests, and UUIDs of all domains but dom0: also of halves that a move makes."""
+    yield from (guest.name for guest in report.guests)
+    yield from (domain.uuid for domain in report.domains if domain.domid != 0)
 
 
 def _read(host: str, raw: bytes) -> Report:

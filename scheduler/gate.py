@@ -32,7 +32,7 @@ class Sight(Protocol):
         """What `xl migrate` is given to reach a host."""
 
     def where(self, guest: str) -> tuple[str, ...]:
-        """The hosts whose newest reports show a guest of that name."""
+        """The hosts whose newest reports show a guest of that name, or a domain of that UUID."""
 
 
 class Answer(StrEnum):

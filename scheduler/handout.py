@@ -18,6 +18,7 @@ from scheduler.load import Load, load_of, waits_its_turn
 from scheduler.move_limits import alarm_s
 from scheduler.retries import rests
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
+from scheduler.wake_gate import another_copy, ends
 from scheduler.withheld import withheld
 
 AHEAD = 2
@@ -48,6 +49,8 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
 
 def _ask_gates(draft: Draft, step: Step, load: Load, sight: Sight, limits: Limits) -> None:
     gate = not_yet(draft, step) or check(step, sight, load.room_mib)
+    if gate.answer is Answer.GO:
+        gate = another_copy(draft, step, sight) or gate
     asked = questions(gate)
     draft.look_for(asked)
     if gate.answer is Answer.GO and (not _seen_afresh(draft, step, sight, limits) or asked):
@@ -72,7 +75,7 @@ def _look_ahead(draft: Draft, step: Step, load: Load, sight: Sight) -> None:
 
 def _seen_afresh(draft: Draft, step: Step, sight: Sight, limits: Limits) -> bool:
     """Whether every end was looked at a moment ago; else a look is asked for, and it waits."""
-    old = [host for host in step.hosts if sight.age_s(host) > limits.gate_look_s]
+    old = [host for host in ends(draft, step) if sight.age_s(host) > limits.gate_look_s]
     draft.look(old)
     return not old
 

@@ -21,7 +21,7 @@ class Clock(Protocol):
 
 
 class Looks:
-    """Fresh reports by purpose; a purpose is a step's id, or `plan`."""
+    """Fresh reports by purpose: an attempt's id, a revert's, or `plan` and a rollout's."""
 
     def __init__(self, desk: Desk, clock: Clock) -> None:
         self._desk = desk
@@ -30,17 +30,20 @@ class Looks:
         self._since_s: dict[str, float] = {}
 
     def fresh(self, purpose: str, hosts: Sequence[str]) -> dict[str, Report] | None:
-        """Reports of all these hosts that began after the first call; None while some lack."""
-        if purpose not in self._asked:
+        """Reports of all these hosts that began after they were first asked for; None: some lack.
+
+        Who is asked for later than others (said to be dead, and heard again) is looked at, too.
+        """
+        asked = self._asked.setdefault(purpose, {})
+        new = [host for host in hosts if host not in asked]
+        if new:
             now_ms = int(self._clock.now().timestamp() * 1000)
-            self._asked[purpose] = {host: self._desk.ask(host, now_ms) for host in hosts}
-            self._since_s[purpose] = self._clock.monotonic()
+            asked.update({host: self._desk.ask(host, now_ms) for host in new})
+            self._since_s.setdefault(purpose, self._clock.monotonic())
             return None
-        reports, wanted = {}, set(hosts)
-        for host, number in self._asked[purpose].items():
-            if host not in wanted:
-                continue  # it was set aside meanwhile
-            report = self._desk.answer(host, number)
+        reports = {}
+        for host in hosts:
+            report = self._desk.answer(host, asked[host])
             if report is None or isinstance(self._desk.report(host), str):
                 return None
             reports[host] = report

@@ -200,6 +200,11 @@ class HostRecord(Frozen):
         return self.wish.hold(f"{self.name} is paused")
 
     @property
+    def is_dead(self) -> bool:
+        """Whether a person's word that it is dead holds."""
+        return self.dead is not None and not self.undead
+
+    @property
     def expected_silent(self) -> bool:
         """Whether nobody expects to hear from it now."""
         return self.lost or self.state is HostState.REBOOTING

@@ -47,7 +47,7 @@ def verdict_of(
     """
     if step.kind is Kind.MOVE:
         source, destination = reports[step.host], reports[step.destination or ""]
-        never_ran = any(_destroyed_what_never_ran(mend) for mend in mends)
+        never_ran = any(_destroyed_what_never_ran(mend, step) for mend in mends)
         return settle_move(order, attempt, source, destination, never_ran=never_ran)
     report = reports[step.host]
     verdict = ONE_HOST[step.kind](order, attempt, report)
@@ -56,8 +56,12 @@ def verdict_of(
     return verdict
 
 
-def _destroyed_what_never_ran(mend: Step) -> bool:
-    return mend.mend is MendAction.DESTROY_INCOMING and mend.outcome == Outcome.DONE
+def _destroyed_what_never_ran(mend: Step, step: Step) -> bool:
+    """Of this attempt: what an earlier one had left there says nothing of a later one's copy."""
+    if mend.mend is not MendAction.DESTROY_INCOMING or mend.outcome != Outcome.DONE:
+        return False
+    began, mended = step.ordered_at, mend.ordered_at
+    return began is not None and mended is not None and mended >= began
 
 
 def vanished(name: str, step: Step) -> Attempt:

@@ -17,6 +17,7 @@ from tests.agents_kit import (
 )
 
 GUEST, AWAY, INCOMING = "db-3", "db-3--migratedaway", "db-3--incoming"
+ACK = "migration sender: Target has acknowledged transfer.\n"
 GO = "migration sender: Giving target permission to start.\n"
 EXIT_A = "Migration failed, failed to suspend at sender.\n"
 EXIT_B = "Migration failed, resuming at sender.\n"

@@ -8,6 +8,7 @@ from tests.agents_kit import (
     domain,
 )
 from tests.settle_kit import (
+    ACK,
     AT_T,
     AWAY_AT_S,
     CRASH,
@@ -74,8 +75,18 @@ SUSPENDED_ROWS = [
         LATER,
         (AWAY_AT_S,),
         (),
-        EXIT_C,
+        ACK + EXIT_C,
         mends=RESUME,
+        source=XEN_4_20,
+    ),
+    Row(
+        "the words of its xl are lost, and it has the name of a finished move: it may have run",
+        UNKNOWN,
+        PERSON,
+        (AWAY_AT_S,),
+        (),
+        "",
+        code=None,
         source=XEN_4_20,
     ),
     Row(

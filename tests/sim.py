@@ -215,7 +215,10 @@ class Sim:
         return host
 
     def where(self, guest: str) -> tuple[str, ...]:
-        return tuple(h.name for h in self.hosts.values() if guest in h.domains)
+        def shows(host: SimHost) -> bool:
+            return guest in host.domains or any(d.uuid == guest for d in host.domains.values())
+
+        return tuple(host.name for host in self.hosts.values() if shows(host))
 
     # What other people do meanwhile.
 

@@ -43,6 +43,7 @@ class World(Sim):
         self.foreign: set[str] = set()  # hosts where others have put guests
         self.doubled: set[str] = set()  # guests of which the world itself made two
         self.hurt: set[str] = set()  # guests that the world ended, and perhaps brought back
+        self.old: dict[str, int] = {}  # guest -> its domain that it may have run on without
         self._cut: Ending | None = None
         super().__init__(fleet, consents=consents, **more)
 
@@ -160,6 +161,8 @@ class World(Sim):
         ending = cut or super()._ending(guest)
         if ending in DOUBLING:
             self.doubled.add(guest)
+        if ending == ENDINGS["cut after go, nothing there"]:
+            self.old[guest] = self._host_of(guest).domains[guest].domid
         return ending
 
     def lose_power(self, name: str) -> None:
@@ -311,6 +314,8 @@ class World(Sim):
                 self.wrong(f"{domain.name} on {order.host} is destroyed, and may be the only one")
         elif elsewhere:
             self.wrong(f"{order.guest} is woken on {order.host} and runs on {elsewhere[0]}")
+        elif self.old.get(order.guest or "") == domain.domid:
+            self.wrong(f"{order.guest} is woken on {order.host}, and ran elsewhere since")
 
     def runs_on(self, guest: str) -> list[str]:
         """The hosts on which this guest runs, under whatever name."""

@@ -48,6 +48,8 @@ def _refused(draft: Draft, step: Step, attempt: Attempt, limits: Limits) -> None
     _drop(draft, step)
     reason = attempt.reason or str(attempt.refusal)
     waiting = draft.put_step(step, StepState.WAITING, reason=reason, ordered_at=None)
+    if step.kind is Kind.REBOOT:
+        draft.put_host(step.host, HostState.DRAINING)  # it is not away, and is to be heard
     if attempt.refusal in NOT_NOW:
         return
     draft.say("refused", f"{step.host} refused: {reason}", step)

@@ -169,15 +169,23 @@ class Journal:
         return [a for a in self.attempts(frozenset(), boot_id) if a.state is AttemptState.RUNNING]
 
     def stopped_guests(self, rollout_id: str) -> frozenset[str]:
-        """Names of the guests that this rollout shut down on this host."""
-        names = set()
+        """Names of the guests that this rollout shut down here, and did not start again since.
+
+        One that was started may have gone anywhere: its link here would start a second copy.
+        """
+        found: list[tuple[str, str, bool]] = []
         for attempt_id in self.ids():
             order = _read(self.directory(attempt_id) / "order.json") or {}
-            if order.get("rollout_id") == rollout_id and order.get("kind") == Kind.STOP:
-                ended = _read(self.directory(attempt_id) / "exit.json") or {}
-                if ended.get("exit_code") == 0 and order.get("guest"):
-                    names.add(str(order["guest"]))
-        return frozenset(names)
+            kind, mine = order.get("kind"), order.get("rollout_id") == rollout_id
+            if not mine or kind not in (Kind.STOP, Kind.START) or not order.get("guest"):
+                continue
+            started = _read(self.directory(attempt_id) / "started.json") or {}
+            ended = _read(self.directory(attempt_id) / "exit.json") or {}
+            if started and (kind == Kind.START or ended.get("exit_code") == 0):
+                when = str(started.get("started_at"))
+                found.append((when, str(order["guest"]), kind == Kind.STOP))
+        newest = {guest: stopped for _, guest, stopped in sorted(found)}
+        return frozenset(guest for guest, stopped in newest.items() if stopped)
 
     def prune(self, ordered: frozenset[str], older_than_s: float, now_s: float) -> list[str]:
         """Remove journals that are over and old, never one whose order still exists."""

@@ -188,6 +188,18 @@ def test_guests_that_a_rollout_shut_down_here_are_remembered(bench: Bench) -> No
     assert bench.journal.stopped_guests("r2") == frozenset()
 
 
+def test_a_guest_that_was_started_again_is_not_one_that_was_shut_down(bench: Bench) -> None:
+    told = [order(Kind.STOP, attempt_id="z1"), order(Kind.START, attempt_id="a2")]
+    for one in told:
+        bench.start(one, bench.work("/bin/true"))
+        until(lambda one=one: bench.state(one) is ENDED)  # type: ignore[misc]
+    assert bench.journal.stopped_guests("r1") == frozenset()
+    again = order(Kind.STOP, attempt_id="b3")
+    bench.start(again, bench.work("/bin/true"))
+    until(lambda: bench.state(again) is ENDED)
+    assert bench.journal.stopped_guests("r1") == {"db-3"}
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 161, "a b", "ä", "a\n"])
 def test_an_attempt_id_is_never_a_path(bench: Bench, name: str) -> None:
     with pytest.raises(JournalError, match="no attempt id"):

@@ -53,6 +53,16 @@ class keys:
         return f"xr:order:{host_slug(host)}:orders"
 
     @staticmethod
+    def brief(host: str) -> str:
+        """Hash: attempt id -> anything, of orders that count only while their `until` exists."""
+        return f"xr:order:{host_slug(host)}:brief"
+
+    @staticmethod
+    def until(host: str, attempt_id: str) -> str:
+        """String with an expiry: while it exists, the brief order of this attempt counts."""
+        return f"xr:order:{host_slug(host)}:until:{attempt_id}"
+
+    @staticmethod
     def look(host: str) -> str:
         """Number: how many looks the controller has wanted; a Report says which it answers."""
         return f"xr:order:{host_slug(host)}:look"
@@ -85,6 +95,13 @@ if not epoch or tonumber(ARGV[2]) ~= tonumber(epoch) then return 'stale' end
 local raw = redis.call('HGET', KEYS[2], ARGV[1])
 if not raw then return 'revoked' end
 if wanted == 'pause' then return 'paused' end
+-- What wakes or starts a guest was decided on what other hosts showed: an order that lay for long
+-- (its workers were dead, the server was away) counts no more, and is given anew after new looks.
+local brief, asked = string.gsub(KEYS[2], 'orders$', 'brief')
+if asked == 1 and redis.call('HEXISTS', brief, ARGV[1]) == 1
+  and redis.call('EXISTS', string.gsub(KEYS[2], 'orders$', '') .. 'until:' .. ARGV[1]) == 0 then
+  return 'stale'
+end
 local order = cjson.decode(raw)
 local brings_back = order.kind == 'start' or order.kind == 'mend' or order.kind == 'retune'
 if wanted ~= 'run' and not (wanted == 'abort' and brings_back) then return 'aborted' end

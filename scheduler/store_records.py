@@ -13,6 +13,7 @@ from agents.wire import Wanted
 from scheduler import notice
 from scheduler.closed import closing
 from scheduler.rollout import Change, Rollout
+from scheduler.wake_gate import BRIEF_S, is_brief
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -35,10 +36,17 @@ def payload(head: Rollout, change: Change, wanted: Wanted | None) -> str:
     given, over = notice.rows(change)
     orders = [[keys.orders(o.host), o.attempt_id, o.model_dump_json()] for o in change.orders]
     drops = [[keys.orders(host), keys.claims(host), name] for host, name in change.drops]
+    drops += [[keys.brief(host), keys.brief(host), name] for host, name in change.drops]
+    briefs = [
+        [keys.brief(o.host), keys.until(o.host, o.attempt_id), o.attempt_id, int(1000 * BRIEF_S)]
+        for o in change.orders
+        if is_brief(o.kind, o.mend)
+    ]
     whole: dict[str, object] = {
         "head": head.model_dump_json(),
         "tables": {name: records for name, records in tables.items() if records},
         "orders": orders + given,
+        "briefs": briefs,
         "drops": drops + over,
         "closed": closing(head, change),
         "happenings": [line.model_dump_json() for line in change.happenings],

@@ -22,6 +22,10 @@ for table_name, records in pairs(change.tables) do
   end
 end
 for _, order in ipairs(change.orders) do redis.call('HSET', order[1], order[2], order[3]) end
+for _, brief in ipairs(change.briefs) do
+  redis.call('HSET', brief[1], brief[3], '1')
+  redis.call('SET', brief[2], '1', 'PX', brief[4])
+end
 for _, drop in ipairs(change.drops) do
   redis.call('HDEL', drop[1], drop[3])
   redis.call('HDEL', drop[2], drop[3])

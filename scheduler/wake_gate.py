@@ -16,13 +16,21 @@ from scheduler.gate import Answer, Gate, Sight, hold
 from scheduler.rollout import Step
 
 WAKES = frozenset({MendAction.RESUME_SOURCE, MendAction.UNPAUSE})
+BRIEF_S = 120.0
+"""For so long such an order may be begun; after that it is given anew, after new looks."""
+
 OVER = frozenset({Condition.CRASHED, Condition.SHUT_DOWN, Condition.DYING})
 """What is left of a guest and will not run again by itself."""
 
 
+def is_brief(kind: Kind, mend: MendAction | None) -> bool:
+    """Whether a step wakes or starts a guest."""
+    return kind is Kind.START or (kind is Kind.MEND and mend in WAKES)
+
+
 def ends(draft: Draft, step: Step) -> tuple[str, ...]:
     """The hosts that have to be looked at right before a step: of a waking, both its move's."""
-    if step.kind is not Kind.MEND or step.mend not in WAKES or step.parent is None:
+    if step.kind is Kind.START or step.parent is None or not is_brief(step.kind, step.mend):
         return step.hosts
     both = draft.step(step.parent).hosts
     return tuple(name for name in both if not _cut_off(draft, name))
@@ -34,11 +42,11 @@ def _cut_off(draft: Draft, name: str) -> bool:
 
 def another_copy(draft: Draft, step: Step, sight: Sight) -> Gate | None:
     """Why this guest must not be woken or started now; None: no other copy is to be seen."""
+    if not is_brief(step.kind, step.mend):
+        return None
     if step.kind is Kind.START:
         return _before_start(draft, step, sight)
-    if step.kind is Kind.MEND and step.mend in WAKES:
-        return _before_waking(draft, step, sight)
-    return None
+    return _before_waking(draft, step, sight)
 
 
 def _before_start(draft: Draft, step: Step, sight: Sight) -> Gate | None:
@@ -70,7 +78,9 @@ def _seen(draft: Draft, step: Step, sight: Sight) -> Iterator[tuple[str, Copy | 
         if host == step.host or _cut_off(draft, host):
             continue
         report = sight.report(host)
-        found = [report] if isinstance(report, str) else _alive(report, guest.name, guest.uuid or "")
+        found = (
+            [report] if isinstance(report, str) else _alive(report, guest.name, guest.uuid or "")
+        )
         yield from ((host, one) for one in found)
 
 

@@ -168,7 +168,12 @@ def _given_free(player: Player, book: Book) -> Iterator[str]:
     yield from (f"{one.host} is still closed in the server" for one in closed_hosts(client))
     yield from (f"{host} is still owned" for host in player.played.store.owners())
     for host in book.hosts:
-        left = {"order": keys.orders, "claim": keys.claims, "notice": keys.notices}
+        left = {
+            "order": keys.orders,
+            "claim": keys.claims,
+            "notice": keys.notices,
+            "mark": keys.brief,
+        }
         for word, key in left.items():
             names = cast("list[bytes]", client.hkeys(key(host)))
             yield from (f"{host} still has the {word} {name.decode()}" for name in names)

@@ -153,6 +153,8 @@ def test_each_attack_is_denied(
 def test_what_a_host_needs_is_allowed(user: str, redis_client: redis.Redis) -> None:
     redis_client.hset(keys.control("r1"), mapping={"wanted": "run", "epoch": 1})
     redis_client.hset(keys.orders(HOST), "a", order(host=HOST).model_dump_json())
+    redis_client.hset(keys.brief(HOST), "a", "1")
+    redis_client.set(keys.until(HOST, "a"), "1", px=60_000)
     with redis.Redis.from_url(user, password=PASSWORD) as client:
         claimed = client.eval(
             CLAIM, 1, keys.claims(HOST), "a", "1", "t", keys.control("r1"), keys.orders(HOST)

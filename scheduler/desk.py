@@ -50,6 +50,8 @@ class Desk:
         self._reports: dict[str, Report] = {}
         self._unreadable: dict[str, str] = {}
         self._heard_s: dict[str, float] = {}
+        self._lives: dict[str, dict[str, int]] = defaultdict(dict)  # agent id -> newest sequence
+        self._twofold: dict[str, tuple[float, str]] = {}  # host -> since when, in words
         self._began_s = monotonic()
         self._where: dict[str, set[str]] = defaultdict(set)
         self.take_inventory(inventory)
@@ -85,14 +87,23 @@ class Desk:
             self._unreadable[host] = str(error)
             return
         self._unreadable.pop(host, None)
-        before = self._reports.get(host)
-        if before and before.agent_id == report.agent_id and report.sequence <= before.sequence:
+        if report.sequence <= self._lives[host].get(report.agent_id, -1):
             return  # a server that lost its newest writes shows an old report again
+        self._compare_lives(host, report)
         # The first report found may be of any age: it counts as heard only when it changes.
         if not first:
             self._heard_s[host] = self._monotonic()
         self._index(host, report)
         self._reports[host] = report
+
+    def _compare_lives(self, host: str, report: Report) -> None:
+        """Whether an agent goes on that another has followed: two dom0s have this host's name."""
+        lives, before = self._lives[host], self._reports.get(host)
+        if before and before.agent_id != report.agent_id and report.agent_id in lives:
+            boots = " and ".join(sorted({before.boot_id, report.boot_id}))
+            words = f"{host}: two agents report under its name (boot {boots}): end one of them"
+            self._twofold[host] = (self._monotonic(), words)
+        lives[report.agent_id] = report.sequence
 
     def _index(self, host: str, report: Report) -> None:
         before = self._reports.get(host)
@@ -113,6 +124,9 @@ class Desk:
             return f"{host} has not reported since this controller began"
         if self._monotonic() - heard_s > self._stale_after_s:
             return f"{host} has not reported for more than {self._stale_after_s:.0f} s"
+        since_s, words = self._twofold.get(host, (float("-inf"), ""))
+        if self._monotonic() - since_s <= self._stale_after_s:
+            return words
         if report.trouble:
             return f"{host}: {report.trouble[0]}"
         return report

@@ -153,3 +153,44 @@ def test_where_a_guest_is_follows_the_reports(desk: Desk, redis_client: redis.Re
 
 def test_a_host_is_reached_under_its_address_or_its_name(desk: Desk) -> None:
     assert (desk.address("h0"), desk.address("h1")) == ("10.0.0.1", "h1")
+
+
+def test_two_dom0s_under_one_name_are_no_ground_for_anything(
+    desk: Desk, redis_client: redis.Redis, hand: Hand
+) -> None:
+    one, two = {"agent_id": "a", "boot_id": "b1"}, {"agent_id": "b", "boot_id": "b2"}
+    hand.time_s += 31  # in its first moments a controller calls nobody silent
+    heard(desk, redis_client, look(5, **one))
+    for sequence in (1, 2):
+        for facts, ahead in ((two, 0), (one, 5)):
+            publish(redis_client, look(sequence + ahead, **facts))
+            desk.refresh()
+    words = "h0: two agents report under its name (boot b1 and b2): end one of them"
+    assert desk.report("h0") == words and desk.silent()["h0"] == words
+    hand.time_s += 31
+    publish(redis_client, look(3, **two))
+    desk.refresh()
+    assert desk.report("h0") == words, "the other one was heard again"
+    hand.time_s += 31
+    publish(redis_client, look(4, **two))
+    desk.refresh()
+    assert isinstance(desk.report("h0"), Report), "only one of them is left"
+
+
+def test_an_agent_that_was_started_anew_is_one_agent(desk: Desk, redis_client: redis.Redis) -> None:
+    heard(desk, redis_client, look(5, agent_id="a"))
+    publish(redis_client, look(1, agent_id="b"))
+    desk.refresh()
+    assert isinstance(desk.report("h0"), Report)
+
+
+def test_a_server_that_lost_its_newest_writes_shows_no_agent_of_before_as_the_newest(
+    desk: Desk, redis_client: redis.Redis
+) -> None:
+    heard(desk, redis_client, look(5, agent_id="a"))
+    publish(redis_client, look(1, agent_id="b", build_id="b" * 40))
+    desk.refresh()
+    publish(redis_client, look(5, agent_id="a"))
+    desk.refresh()
+    found = desk.report("h0")
+    assert isinstance(found, Report) and found.agent_id == "b"

@@ -7,6 +7,7 @@ on; what it is a doubt about stops the rollout as before.
 from __future__ import annotations
 
 from agents.wire import Kind, Report
+from scheduler.comeback import LACKING
 from scheduler.draft import Draft
 from scheduler.gate import Sight
 from scheduler.limits import Limits
@@ -63,17 +64,30 @@ def overdue(draft: Draft, sight: Sight, limits: Limits) -> None:
         began = step.held_since or step.started_at or ordered
         if step.state is StepState.ORDERED and step.kind is not Kind.REBOOT:
             _not_taken_up(draft, step, limits)
-        if step.state not in (StepState.ORDERED, StepState.RUNNING) or began is None:
+        if began is None or not _goes_on(step):
             continue
         ran_s = (draft.now - began).total_seconds()
         if step.kind is Kind.REBOOT and ran_s > limits.reboot_limit_s:
             if not _lose(draft, step, sight, limits):
-                stop(draft, f"{step.host} has not come back from its reboot")
+                stop(draft, _not_back(step, sight))
         elif ran_s > (limit_s := step.alarm_s or limits.attempt_alarm_s) and not step.reason:
             reason = f"{describe(step)} has run for more than {limit_s:.0f} s"
             draft.put_step(step, reason=reason)
             draft.say("alarm", reason, step)
     follow(draft, sight, limits)
+
+
+def _goes_on(step: Step) -> bool:
+    """Whether its host is still to do something: also one that was told to reboot, and did not."""
+    if step.kind is Kind.REBOOT and step.state is StepState.SETTLING:
+        return step.outcome != LACKING  # it is back, and has a limit of its own
+    return step.state in (StepState.ORDERED, StepState.RUNNING)
+
+
+def _not_back(step: Step, sight: Sight) -> str:
+    if step.state is StepState.SETTLING and isinstance(sight.report(step.host), Report):
+        return f"{describe(step)}: nobody can tell how it ended: {step.reason}"
+    return f"{step.host} has not come back from its reboot"
 
 
 def _not_taken_up(draft: Draft, step: Step, limits: Limits) -> None:

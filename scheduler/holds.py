@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.comeback import LACKING
 from scheduler.frozen import Frozen
@@ -83,12 +82,12 @@ def _waves(book: Book) -> Iterator[tuple[str, Hold]]:
 
 def _hosts(book: Book) -> Iterator[tuple[str, Hold]]:
     frozen = {name: step for step in frozen_moves(book) for name in step.hosts}
-    reboots = (step for step in book.running() if step.kind is Kind.REBOOT)
-    lacking = [step for step in reboots if step.outcome == LACKING]
+    alone = (step for step in book.running() if step.guest is None)  # reboots, live patches
+    unclear = [step for step in alone if step.outcome in UNCLEAR | {LACKING}]
     for name in sorted(book.hosts):
         host = book.hosts[name]
         found = [host.paused, host.stopped, None if host.left_out else host.aside]
-        found += [_not_whole(step) for step in lacking if step.host == name]
+        found += [_not_whole(step) for step in unclear if step.host == name]
         if name in frozen and not host.aside:
             since = frozen[name].held_since or frozen[name].ordered_at or book.rollout.created_at
             found.append(_frozen(frozen[name], since))
@@ -105,7 +104,7 @@ def _unclear(book: Book) -> Iterator[tuple[str, Hold]]:
 
 
 def _not_whole(step: Step) -> Hold | None:
-    """A host that is back from its reboot, and takes no guests before it has what it lacks."""
+    """A host that is back from its reboot and lacks something, or of which nobody can tell."""
     since = step.held_since
     return Hold(reason=step.reason, since=since, by="xenroll") if since else None
 

@@ -102,8 +102,10 @@ def _unclear(draft: Draft, step: Step, verdict: Verdict, limits: Limits) -> None
         outcome = str(verdict.outcome)
         draft.put_step(step, held_since=since, reason=verdict.reason, outcome=outcome)
         draft.say(outcome, verdict.reason, step)
-    limit_s = limits.reboot_limit_s if step.kind is Kind.REBOOT else limits.settle_limit_s
-    if draft.now - since <= timedelta(seconds=limit_s) or _waits_for_silent(draft, step):
+    if step.kind is Kind.REBOOT:  # `scheduler.deviation` knows whether its host is heard
+        return
+    too_long = draft.now - since > timedelta(seconds=limits.settle_limit_s)
+    if not too_long or _waits_for_silent(draft, step):
         return
     if step.kind is Kind.RETUNE:
         _give_up(draft, draft.step(step.id), verdict.reason)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import cast
 
 import redis
 
 from agents.keys import CLAIM_LUA, keys
-from agents.wire import AttemptState, Order, RefusalCode, Wanted
+from agents.wire import Attempt, AttemptState, Order, RefusalCode, Wanted
 from planner.fleet import Fleet
 from scheduler.control import Controller, Parts
 from scheduler.launch import Draw, Wish, begin
@@ -42,6 +43,8 @@ class RedisFleet:
         self.sim = self.kind(fleet, **sim)  # type: ignore[arg-type]
         self.clock = VirtualClock()
         self.mute: set[str] = set()
+        self.agents: Counter[str] = Counter()  # how often agents were started anew
+        self.clocks_s: dict[str, float] = {}  # by how much hosts' clocks are wrong
         self.log: list[str] = []
         self._claim = client.register_script(CLAIM_LUA)
         self._sequence = 0
@@ -96,14 +99,23 @@ class RedisFleet:
             known = [self.sim.attempt(name.decode()) for name in orders]
             update = {
                 "sequence": self._sequence,
-                "taken_at": self.clock.now(),
+                "agent_id": f"sim-{self.agents[host.name]}",
+                "taken_at": self._by_its_clock(host.name, self.clock.now()),
                 "answers": int(look or 0),
-                "attempts": tuple(attempt for attempt in known if attempt),
+                "attempts": tuple(self._dated(host.name, one) for one in known if one),
             }
             report = self.sim.look(host).model_copy(update=update)
             reports[keys.report(host.name)] = report.model_dump_json()
         if reports:
             self.client.mset(reports)
+
+    def _by_its_clock(self, host: str, time: datetime) -> datetime:
+        return time + timedelta(seconds=self.clocks_s.get(host, 0.0))
+
+    def _dated(self, host: str, attempt: Attempt) -> Attempt:
+        times = {"started_at": attempt.started_at, "ended_at": attempt.ended_at}
+        wrong = {name: self._by_its_clock(host, at) for name, at in times.items() if at}
+        return attempt.model_copy(update=wrong)
 
     def _speaking(self) -> list[SimHost]:
         """The hosts that are up and not mute."""

@@ -167,6 +167,7 @@ class Sim:
         self._future: list[tuple[datetime, int, Callable[[], None]]] = []
         self._number = 0
         self._attempts: dict[str, Attempt] = {}
+        self.uuids: dict[str, str] = {}  # of guests that had another name
         for guest in fleet.guests:
             self._boot_guest(guest, guest.host)
         self.book = self._begin()
@@ -640,7 +641,7 @@ class Sim:
         host.domains[guest.name] = Domain(
             domid=host.next_domid,
             name=guest.name,
-            uuid=uuid_of(guest.name),
+            uuid=self.uuids.get(guest.name) or uuid_of(guest.name),
             memory_mib=guest.memory_mib,
             vcpus=guest.vcpus,
             state="-b----",

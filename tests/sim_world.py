@@ -206,6 +206,22 @@ class World(Sim):
         self._boot_guest(self.guests[guest], where)
         self.foreign.add(where)
 
+    def is_woken(self, guest: str) -> bool:
+        """Whether a host is just starting or waking it: whoever starts it now knows of that."""
+        begun = (name for host in self.hosts for name in self._under_way(host))
+        return any(self.orders[name].guest == guest for name in begun)
+
+    def rename(self, guest: str, new: str) -> None:
+        """Its owner gives it a name that no inventory knows; it stays the domain that it is."""
+        host = self._host_of(guest)
+        domain = host.domains.pop(guest)
+        host.domains[new] = domain.model_copy(update={"name": new})
+        host.report, self.uuids[new] = None, domain.uuid
+        unknown = {"name": new, "apart": (), "evacuation": Evacuation.MOVE}
+        self.guests[new] = self.guests.pop(guest).model_copy(update=unknown)
+        if guest in self.hurt:
+            self.hurt.add(new)
+
     def carry(self, guest: str, where: str) -> None:
         hurt = set(self.hurt)
         super().carry(guest, where)

@@ -68,11 +68,14 @@ class Deed(_Part):
     returns: list[str] = []  # hosts that power on, empty, with a new boot id
     reboots: list[str] = []  # hosts that restart by themselves, and their guests with them
     becomes: dict[str, Becomes] = {}
+    agents: list[str] = []  # hosts whose agents end and start anew
+    clocks: dict[str, float] = {}  # hosts whose clocks are wrong from now on: by so many seconds
 
     create: dict[str, str] = {}  # new guest of 1 GiB: host
     carry: dict[str, str] = {}  # guest: host where somebody else has moved it
     shut_down: list[str] = []  # guests, by their owners
     start: dict[str, str] = {}  # guest that is shut down: host where somebody starts it
+    rename: dict[str, str] = {}  # guest: the name that its owner gives it
     restarts: dict[str, How] = {}  # guests that come back as new domains
     stays_crashed: list[str] = []  # guests that crash and are kept for whoever looks
     monitor_dies: list[str] = []  # guests that xl watches no more
@@ -82,6 +85,7 @@ class Deed(_Part):
     unasked: bool | None = None  # whether the sources of alerts give no answer
     hooks: dict[str, int | list[int | None] | None] = {}  # `STAGE HOST`: its exit codes from now
     no_controller_s: float = 0.0  # it is down for so long
+    loses_s: float = 0.0  # the server falls back to what it held so long ago
 
 
 class Line(_Part):

@@ -31,7 +31,22 @@ from tests.story_judge import complaints
 from tests.story_player import Fate, Player
 
 STAGES = ("preflight", "before_drain", "after_drain", "after_reboot")
-TRIGGERS = ("draining: ", "started: move", "started: reboot", "moved: ", "stayed: ", "replanned: ")
+TRIGGERS = (
+    "draining: ",
+    "started: move",
+    "started: reboot",
+    "started: st",  # a guest that is shut down, or started again
+    "started: mend",
+    "done: ",
+    "moved: ",
+    "stayed: ",
+    "mending: ",
+    "replanned: ",
+    "paused: ",
+    "resumed: ",
+    "stopped: ",
+    "aside: ",
+)
 HELD = (RolloutState.STOPPED, RolloutState.PAUSED)
 
 
@@ -71,11 +86,12 @@ class Draw:
     def _fleet(self) -> None:
         chance = self.chance
         offers = ["bridge:br0"] + (["livepatch"] if self.often(0.5) else [])
-        hosts = {}
+        hosts, xen = {}, self.one("4.17", "4.17", "4.20")
         for name in self.hosts:
             hosts[name] = {"gib": self.one(12, 16, 24), "offers": offers}
             hosts[name] |= {"reboot": False} if self.often(0.05) else {}
             hosts[name] |= {"group": self.one("r0", "r1")} if self.often(0.5) else {}
+            hosts[name] |= {"xen": xen}
         for n in range(len(self.hosts) * chance.randint(2, 3)):
             self.guests[f"g{n}"] = self._guest(n)
         policy = {
@@ -116,6 +132,10 @@ class Draw:
             source = {"name": "pager", "url": "http://alerts.example"}
             gates["alerts"] = {"alertmanager": [source], "holds": self.one("waves", "drains")}
             self.facts["alerts"] = {"Smoke": self.one("resolved", "resolved", "silenced")}
+        if self.often(0.1):  # the stories begin at 22:00 UTC
+            opens, closes = self.one(("22:10", "23:00"), ("22:00", "22:20"), ("00:30", "04:00"))
+            windows = [{"opens": opens, "closes": closes}]
+            gates["windows"] = {"zone": "UTC", "windows": windows}
         self.facts["gates"] = gates
 
     def _advisories(self) -> None:
@@ -129,6 +149,7 @@ class Draw:
             exits = {name: self.one([1], [2], [2, 2, 2], [1, 1, 1, 1]) for name in self.hosts}
             self.facts["patch_exits"] = {n: e for n, e in exits.items() if self.often(0.2)}
             self.facts["livepatch"] = self.often(0.8)
+            self.facts["without_payloads"] = [name for name in self.hosts if self.often(0.1)]
         if self.often(0.15):
             lacks = self.one({"without": ["bridge:br0"]}, {"microcode": "0x8"})
             self.facts["comes_back"] = {self.one(*self.hosts): lacks}
@@ -160,31 +181,71 @@ class Draw:
             yield later | after
 
     def _deed(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        host, other = self.chance.sample(self.hosts, k=2)
-        guest, new = self.one(*self.guests), f"n{self.chance.randint(0, 99)}"
-        of = self.one("rollout", "rollout", f"host {host}", f"wave {self.chance.randint(1, 4)}")
-        nothing: dict[str, Any] = {}
+        kinds = (self._people, self._hosts, self._hosts, self._guests, self._guests, self._around)
+        found: tuple[dict[str, Any], dict[str, Any]] = self.one(*kinds)()
+        return found
+
+    def _people(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        host, wave = self.one(*self.hosts), f"wave {self.chance.randint(1, 4)}"
+        of = self.one("rollout", "rollout", f"host {host}", wave)
         found: tuple[dict[str, Any], dict[str, Any]] = self.one(
             ({"pause": "a call", "of": of}, {"resume": "all quiet", "of": of}),
-            ({"pause": "a call", "of": of}, nothing),
-            ({"abort": "enough", "of": self.one(of, f"host {host}")}, nothing),
+            ({"pause": "a call", "of": of}, {}),
+            ({"abort": "enough", "of": self.one(of, f"host {host}")}, {}),
+            ({"resume": "go on", "of": of}, {}),
+            ({"approve": "looks good", "of": wave}, {}),
+            ({"release": self.one("old-kernel", "new-kernel")}, {}),
+        )
+        return found
+
+    def _hosts(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        host, other = self.chance.sample(self.hosts, k=2)
+        lacks = self.one({"without": ["bridge:br0"]}, {"xenstored": "dead"}, {"livepatches": []})
+        whole = {"livepatches": []} if "livepatches" in lacks else {"without": []}
+        if "xenstored" in lacks:
+            whole = {"xenstored": "alive"}
+        found: tuple[dict[str, Any], dict[str, Any]] = self.one(
             ({"silent": [host]}, {"heard": [host]}),
+            ({"silent": [host]}, {}),
             ({"silent": [host, other]}, {"heard": [host, other]}),
             ({"dies": [host]}, {"returns": [host]}),
-            ({"reboots": [host]}, nothing),
-            ({"create": {new: host}}, {"shut_down": [new]} if self.often(0.3) else nothing),
-            ({"create": {new: host}}, nothing),
-            ({"carry": {guest: host}}, nothing),
-            ({"shut_down": [guest]}, nothing),
-            ({"restarts": {guest: self.one("crashed", "asked", "unknown")}}, nothing),
-            ({"stays_crashed": [guest]}, nothing),
-            ({"no_controller_s": self.one(10, 100, 2000)}, nothing),
+            ({"dies": [host]}, {"dead": "fenced", "of": f"host {host}"}),
+            ({"returns": [host]}, {}),
+            ({"reboots": [host]}, {}),
+            ({"becomes": {host: lacks}}, {"becomes": {host: whole}}),
+            ({"agents": [host]}, {"agents": [host, other]}),
+            ({"clocks": {host: self.one(-900, -60, 90, 7200)}}, {"clocks": {host: 0}}),
+        )
+        return found
+
+    def _guests(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        host, guest, new = self.one(*self.hosts), self.one(*self.guests), self._new()
+        fault = self.one(*(name for name in ENDINGS if "on both" not in name))
+        found: tuple[dict[str, Any], dict[str, Any]] = self.one(
+            ({"create": {new: host}}, {"shut_down": [new]} if self.often(0.3) else {}),
+            ({"create": {new: host}}, {"rename": {new: self._new()}}),
+            ({"carry": {guest: host}}, {}),
+            ({"shut_down": [guest]}, {"start": {guest: host}}),
+            ({"start": {guest: host}}, {}),
+            ({"rename": {guest: new}}, {}),
+            ({"restarts": {guest: self.one("crashed", "asked", "unknown")}}, {}),
+            ({"stays_crashed": [guest]}, {"shut_down": [guest]}),
+            ({"faults": {guest: [fault, fault]}}, {}),
+        )
+        return found
+
+    def _new(self) -> str:
+        return f"n{self.chance.randint(0, 99)}"
+
+    def _around(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        name = f"{self.one(*STAGES)} {self.one(*self.hosts)}"
+        found: tuple[dict[str, Any], dict[str, Any]] = self.one(
+            ({"no_controller_s": self.one(10, 100, 2000)}, {}),
+            ({"loses_s": self.one(1, 2, 5)}, {}),
+            ({"loses_s": self.one(1, 2, 5)}, {"loses_s": 1}),
             ({"alerts": {"Smoke": "firing"}}, {"alerts": {"Smoke": "resolved"}}),
-            ({"becomes": {host: {"livepatches": []}}}, nothing),
-            (
-                {"becomes": {host: {"without": ["bridge:br0"]}}},
-                {"becomes": {host: {"without": []}}},
-            ),
+            ({"unasked": True}, {"unasked": False}),
+            ({"hooks": {name: self.one(1, None, 70)}}, {"hooks": {name: 0}}),
         )
         return found
 

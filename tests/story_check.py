@@ -48,7 +48,7 @@ def _parts(story: Story) -> str | None:
 
 
 def _all(story: Story, expected: Expected) -> Iterator[str]:
-    created = {name for deed in story.timeline for name in deed.create}
+    created = {n for deed in story.timeline for n in (*deed.create, *deed.rename.values())}
     guests, hosts = {*story.guests, *created, "it"}, set(story.hosts)
     for guest in story.fleet().guests:
         yield from _unknown(f"guests.{guest.name}", [guest.host], hosts, "host")
@@ -94,10 +94,10 @@ def _deed(where: str, deed: Deed, story: Story, hosts: set[str], guests: set[str
         yield from _line(f"{where}.{name}", line)
     touched = [*deed.silent, *deed.heard, *deed.dies, *deed.returns, *deed.reboots]
     touched += [*deed.becomes, *deed.create.values(), *deed.carry.values()]
-    touched += deed.start.values()
+    touched += [*deed.start.values(), *deed.agents, *deed.clocks]
     yield from _unknown(where, touched, hosts, "host")
     ended = [*deed.carry, *deed.start, *deed.shut_down, *deed.restarts, *deed.stays_crashed]
-    ended += deed.monitor_dies
+    ended += [*deed.monitor_dies, *deed.rename]
     yield from _unknown(where, ended, guests, "guest")
     yield from _faults(f"{where}.faults", deed.faults, guests)
     yield from _hooks(f"{where}.hooks", deed.hooks, story, hosts)

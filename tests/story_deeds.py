@@ -103,6 +103,8 @@ class Hand:
         for name in deed.reboots:
             if self.world.hosts[name].up:
                 self.world.reboot_by_itself(name)
+        self.played.agents.update(deed.agents)
+        self.played.clocks_s |= deed.clocks
         for name, becomes in deed.becomes.items():
             self.world.shows(name, **self.story.shown(name, becomes))
 
@@ -132,6 +134,9 @@ class Hand:
             self._carry(who(name), where)
         for name, where in deed.start.items():
             self._start(who(name), where)
+        for name, new in deed.rename.items():
+            if self._idle(who(name)) and new not in self.world.guests:
+                self.world.rename(who(name), new)
 
     def _shut_down(self, name: str) -> None:
         """xl's log says that it was wanted, where the host lives to write it."""
@@ -149,7 +154,8 @@ class Hand:
 
     def _start(self, name: str, where: str) -> None:
         guest = self.world.guests[name]
-        if not self.world.runs_on(name) and self._takes(where, guest.room_mib):
+        tried = self.world.runs_on(name) or self.world.is_woken(name)
+        if not tried and self._takes(where, guest.room_mib):
             self.world.start_by_hand(name, where)
 
     def _takes(self, where: str, room_mib: int) -> bool:

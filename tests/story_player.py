@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import redis
 
@@ -118,6 +119,8 @@ class Player:
         self.due: list[tuple[float, Deed, str | None]] = []
         self.log: list[Told] = []
         self.busy_until = self.changed_at = START
+        self.kept: list[tuple[datetime, dict[bytes, bytes]]] = []  # what the server held, by time
+        self.forgets = any(deed.loses_s for deed in story.timeline)
 
     def _born(self) -> Controller:
         client = self.played.client
@@ -171,6 +174,7 @@ class Player:
             self.around.end()
 
     def _round(self) -> None:
+        self._keep()
         self._deeds()
         self._lead()
         self.played.take_orders()
@@ -180,6 +184,28 @@ class Player:
         self.played.pass_time(self._step_s())
         self.world.look_around()
         self.played.publish()
+
+    def _keep(self) -> None:
+        """Keep what the server holds, where it will forget something."""
+        if not self.forgets:
+            return
+        client = self.played.client
+        names = sorted(cast("list[bytes]", client.keys()))
+        with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.dump(name)
+            held = dict(zip(names, pipe.execute(), strict=True))
+        self.kept = [*self.kept[-60:], (self.played.clock.now(), held)]
+
+    def _fall_back(self, seconds: float) -> None:
+        """The server has lost its newest writes; hosts have not forgotten what they began."""
+        then = self.played.clock.now() - timedelta(seconds=seconds)
+        held = next((h for at, h in reversed(self.kept) if at <= then), self.kept[0][1])
+        self.played.client.flushall()
+        with self.played.client.pipeline(transaction=False) as pipe:
+            for name, value in held.items():
+                pipe.restore(name, 0, value)
+            pipe.execute()
 
     def _busy(self, seconds: float) -> None:
         """Something happened: small steps of the clock for so long."""
@@ -254,6 +280,8 @@ class Player:
     def _do(self, deed: Deed, it: str | None) -> None:
         self._busy(5)
         self.hand.do(deed, it)
+        if deed.loses_s:
+            self._fall_back(deed.loses_s)
         if deed.no_controller_s:
             now = self.played.clock.now()
             self.absent_until = now + timedelta(seconds=deed.no_controller_s)

@@ -22,7 +22,7 @@ from scheduler.gates import GatePolicy, problems
 from scheduler.inventory import Inventory
 from scheduler.late_wave import put_off
 from scheduler.limits import Limits
-from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
+from scheduler.planned import Planned, Request, all_steps, born_at, hosts_of, new_rollout
 from scheduler.planning import plan_fleet
 from scheduler.quarantine import AtRest, left_alone
 from scheduler.revert_store import RevertStore
@@ -207,10 +207,11 @@ def begin(
     rollout = rollout.model_copy(update={"quarantined": tuple(holds), "quarantines": holds})
     if waits or second_person:
         rollout = waiting(rollout, second_person)
-    plan = drawn.planned.plan
+    plan, canaries = drawn.planned.plan, drawn.planned.fleet.policy.canary_hosts
+    born = born_at(drawn.at)
     change = Change(
         rollout=rollout,
-        steps=all_steps(drawn.planned, rollout.generation, drawn.planned.fleet.policy.canary_hosts),
+        steps=all_steps(drawn.planned, rollout.generation, canaries, born=born),
         hosts=hosts_of(drawn.planned, tried=guests),
         guests=guests,
         waves=waves_of(plan, rollout.generation, late=put_off(plan, guests)),

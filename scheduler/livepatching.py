@@ -60,7 +60,9 @@ def choice_now(rollout: Rollout, host: HostRecord, report: Report) -> Choice:
     return choice_of(rollout.advisories, builds, rollout.livepatch, report, host)
 
 
-def patch_steps(choices: Mapping[str, Choice], generation: int, canaries: int) -> dict[str, Step]:
+def patch_steps(
+    choices: Mapping[str, Choice], generation: int, canaries: int, prefix: str
+) -> dict[str, Step]:
     """A step for each payload of each host; the first `canaries` hosts before all others."""
     steps: dict[str, Step] = {}
     hosts = sorted(name for name, choice in choices.items() if choice.way is Way.LIVEPATCH)
@@ -68,7 +70,7 @@ def patch_steps(choices: Mapping[str, Choice], generation: int, canaries: int) -
     for number, host in enumerate(hosts):
         needs = () if number < canaries else tuple(last[:canaries])
         for index, payload in enumerate(choices[host].payloads):
-            name = f"g{generation}-p{number + 1}" + (f"-{index + 1}" if index else "")
+            name = f"{prefix}p{number + 1}" + (f"-{index + 1}" if index else "")
             steps[name] = patch_step(name, generation, host, payload, needs)
             needs = (name,)
         last += needs

@@ -29,6 +29,10 @@ from scheduler.rollout import (
 )
 from scheduler.succession import late_number, succeed, waves_of
 
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+BORN_DIGITS = 7
+"""Milliseconds of two years: 36 to the power of 7."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -57,22 +61,40 @@ class Request:
 
 
 def all_steps(
-    planned: Planned, generation: int, canaries: int, waves_before: int = 0
+    planned: Planned, generation: int, canaries: int, waves_before: int = 0, born: str = ""
 ) -> dict[str, Step]:
-    """The plan's steps, and those of live patches, of which so many hosts go first."""
-    patches = patch_steps(planned.choices, generation, canaries)
-    return steps_of(planned.plan, generation, waves_before, planned.kept) | patches
+    """The plan's steps, and those of live patches, of which so many hosts go first.
+
+    `born`: made of the plan's time (`born_at`), for ids that no other plan's steps have.
+    """
+    prefix = f"g{generation}-{born}"
+    patches = patch_steps(planned.choices, generation, canaries, prefix)
+    return steps_of(planned.plan, generation, prefix, waves_before, planned.kept) | patches
+
+
+def born_at(now: datetime) -> str:
+    """A part of ids. Hosts keep what they did under an id, whatever a server has forgotten of it:
+    a plan of the same generation, or a rollout of the same name, must not take that for its own."""
+    left, digits = int(now.timestamp() * 1000) % len(DIGITS) ** BORN_DIGITS, ""
+    for _ in range(BORN_DIGITS):
+        left, digit = divmod(left, len(DIGITS))
+        digits = DIGITS[digit] + digits
+    return f"{digits}-"
 
 
 def steps_of(
-    plan: Plan, generation: int, waves_before: int = 0, kept: Mapping[str, str] | None = None
+    plan: Plan,
+    generation: int,
+    prefix: str,
+    waves_before: int = 0,
+    kept: Mapping[str, str] | None = None,
 ) -> dict[str, Step]:
-    """The plan's steps as records; ids carry the generation, so that none comes twice.
+    """The plan's steps as records; ids begin with `prefix`, so that none comes twice.
 
     Those in `kept` are under way already under another id: others may need them, none is made.
     """
     kept = kept or {}
-    ids = {step.id: f"g{generation}-{number}" for number, step in enumerate(plan.steps, 1)}
+    ids = {step.id: f"{prefix}{number}" for number, step in enumerate(plan.steps, 1)}
     ids |= kept
     new = [step for step in plan.steps if step.id not in kept]
     return {ids[step.id]: _step(step, ids, generation, waves_before) for step in new}
@@ -197,7 +219,8 @@ def take_over(draft: Draft, planned: Planned) -> None:
         draft.put_step(step, StepState.SKIPPED, reason=step.reason or "planned anew")
     patched = any(h.choice and h.choice.payloads and h.boot_id for h in draft.book.hosts.values())
     canaries = 0 if patched else planned.fleet.policy.canary_hosts
-    for step in all_steps(planned, generation, canaries, waves_before).values():
+    born = born_at(draft.now)
+    for step in all_steps(planned, generation, canaries, waves_before, born).values():
         draft.add_step(step)
     keep(draft, planned, generation, waves_before)
     tried = draft.book.guests | draft.guests

@@ -23,7 +23,8 @@ import yaml
 from scheduler.book import Book
 from scheduler.embedded import EmbeddedServer
 from scheduler.holds import holds
-from scheduler.rollout import ENDED, RolloutState
+from scheduler.outcomes import describe
+from scheduler.rollout import ENDED, RolloutState, Step
 from scheduler.wave_holds import BEFORE
 from tests.sim_endings import ENDINGS
 from tests.stories import Story
@@ -277,12 +278,34 @@ def wrongs(player: Player) -> list[str]:
     state = book.rollout.state
     if state not in (*ENDED, *HELD) and not _waits_for_a_person(book):
         found.append(f"it does not come to an end: {state} after {player.now_s:.0f} s")
+    found += _unexplained(book)
     if state in ENDED:
         for name in world.guests:
             places = world.runs_on(name)
             if len(places) != 1 and name not in world.hurt | world.doubled:
                 found.append(f"{name} runs on {places}, and nobody ended it")
     return found
+
+
+def _unexplained(book: Book) -> list[str]:
+    """Steps that could go on and do not, where nothing that is shown says why."""
+    state = book.rollout.state
+    if state in ENDED:
+        return []
+    found = holds(book)
+    whole = state is not RolloutState.ABORTING and any(one.what == "rollout" for one in found)
+    held = {one.what for one in found}
+    steps = [*book.running(), *book.startable()]
+    return [
+        f"{describe(step)} is {step.state}, and nothing says why it does not go on"
+        for step in steps
+        if not (whole or held.intersection(_parts(step)) or step.reason)
+    ]
+
+
+def _parts(step: Step) -> set[str]:
+    hosts = {f"host {name}" for name in step.hosts}
+    return hosts | {f"wave {step.wave}", f"guest {step.guest}"}
 
 
 def _waits_for_a_person(book: Book) -> bool:

@@ -59,10 +59,10 @@ def test_steps_of_the_same_number_are_settled_each_by_looks_at_its_own_hosts(
 ) -> None:
     both = Both(redis_client)
     slow, other = both.parts
-    one = slow.begin().id
+    one, two = slow.begin().id, other.begin().id
+    other.mute = set(other.sim.hosts)  # nothing begins there before
     both.go_on(lambda: bool(both.settles(one)))
-    slow.mute = set(slow.sim.hosts)  # its looks are a long time coming
-    two = other.begin().id
+    slow.mute, other.mute = set(slow.sim.hosts), set()  # its looks are a long time coming
     assert both.settles(one) <= set(both.store.book(two).steps)
     both.go_on(lambda: both.store.head(two).state in ENDED)
     slow.mute = set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from traceback import format_exception
 from typing import Protocol
 
 import redis
@@ -17,10 +18,10 @@ import redis
 from agents.keys import keys
 from agents.settle import Outcome, Verdict
 from agents.wire import Attempt, Order, Wanted
-from planner.fleet import Policy
 from scheduler import jobs
 from scheduler.advance import (
     AttemptSeen,
+    Doubted,
     Event,
     Foreseen,
     Settled,
@@ -35,7 +36,6 @@ from scheduler.comeback import ailing
 from scheduler.dead import told_dead
 from scheduler.desk import Desk
 from scheduler.draft import Draft
-from scheduler.fleet_view import Scope
 from scheduler.foresee import Foresight
 from scheduler.handout import order_of
 from scheduler.inventory import Inventory
@@ -48,12 +48,12 @@ from scheduler.replanning import Fresh
 from scheduler.revert_store import RevertStore
 from scheduler.reverting import Reverting
 from scheduler.rollout import ENDED, RolloutState, Step, StepState, attempt_id
+from scheduler.rollout_scope import scope_of
 from scheduler.store import Conflict, Store
 from scheduler.veil import VeiledLog
 from scheduler.verdicts import vanished, verdict_of
 from scheduler.watch_store import WatchStore
 from scheduler.watcher import Watcher
-from scheduler.wave_holds import BACK
 
 Log = Callable[[str], None]
 
@@ -101,6 +101,7 @@ class Controller:
         self._sent_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
         self._missing_s: dict[str, float] = {}
+        self._defects: dict[str, str] = {}
 
     def take_inventory(self, inventory: Inventory) -> None:
         """Use another inventory from now on."""
@@ -120,6 +121,19 @@ class Controller:
             except Conflict:
                 self.parts.log(f"rollout {rollout_id} was written by somebody else: read again")
                 del self.books[rollout_id]
+            except (redis.RedisError, MemoryError):
+                raise
+            except Exception as defect:  # of this program: the other rollouts go on
+                self._stop_for(rollout_id, defect)
+
+    def _stop_for(self, rollout_id: str, defect: Exception) -> None:
+        """Nothing new starts in a rollout that this program cannot lead, and a person is told."""
+        words = f"a defect of xenroll, please report it: {type(defect).__name__}: {defect}"
+        if self._defects.get(rollout_id) != words:
+            self._defects[rollout_id] = words
+            self.parts.log(f"{rollout_id}: {''.join(format_exception(defect))}")
+        if rollout_id in self.books:
+            self._feed(self.books[rollout_id], Doubted(self.parts.clock.now(), words))
 
     def _lead(self, rollout_id: str) -> None:
         book = self.books.get(rollout_id) or self._take_up(rollout_id)
@@ -270,30 +284,3 @@ class Controller:
         event = self.replanner.event(book, self.inventory, scope_of(book, self.inventory))
         if event is not None:
             self._feed(book, event)
-
-
-def scope_of(book: Book, inventory: Inventory) -> Scope:
-    """What a rollout is about, for planning its rest under the limits that it began with."""
-    rollout = book.rollout
-    limits = {
-        "max_hosts_away": max(1, rollout.max_hosts_away),
-        "max_hosts_away_per_group": rollout.max_hosts_away_per_group,
-        "max_moves_out_per_host": rollout.max_moves_out_per_host,
-        "max_moves_in_per_host": rollout.max_moves_in_per_host,
-        "xen_after": rollout.xen_after,
-        # The canary has done its work: what is left needs none.
-        "canary_hosts": 0 if _canary_done(book) else inventory.policy.canary_hosts,
-    }
-    policy = Policy.model_validate(inventory.policy.model_dump() | limits)
-    patch = rollout.livepatch
-    return Scope(rollout.fixed_builds, policy, book.guests, rollout.advisories, book.hosts, patch)
-
-
-def _canary_done(book: Book) -> bool:
-    """Whether the first wave of any plan so far is back, and with it a host that was rebooted."""
-    first = {wave.generation: wave for _, wave in sorted(book.waves.items(), reverse=True)}
-    hosts = [[book.hosts[name] for name in wave.hosts] for wave in first.values()]
-    return any(
-        any(host.reboots for host in wave) and all(host.state in BACK for host in wave)
-        for wave in hosts
-    )

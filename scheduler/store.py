@@ -88,8 +88,6 @@ class Store:
             },
         )
         self.save(rollout, change)
-        created = rollout.created_at.timestamp()
-        self.client.zadd("xr:rollouts", {rollout.id: created})
 
     def save_plan(self, rollout_id: str, generation: int, planned: Planned, fleet: bytes) -> None:
         """Keep the documents of one plan generation."""

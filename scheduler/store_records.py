@@ -51,6 +51,8 @@ def payload(head: Rollout, change: Change, wanted: Wanted | None) -> str:
         "closed": closing(head, change),
         "happenings": [line.model_dump_json() for line in change.happenings],
     }
+    if head.version == 1:  # with its first write: never without a place among the rollouts
+        whole["created"] = [head.created_at.timestamp(), head.id]
     if wanted is not None:
         hold = head.hold
         reason, at = (hold.reason, hold.since.isoformat()) if hold else ("", "")

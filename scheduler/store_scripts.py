@@ -16,6 +16,7 @@ if string.match(now, '^%d+') ~= ARGV[2] then return 'conflict' end
 local change = cjson.decode(ARGV[1])
 redis.call('SET', base, change.head)
 redis.call('SET', base .. ':version', mine)
+if change.created then redis.call('ZADD', 'xr:rollouts', change.created[1], change.created[2]) end
 for table_name, records in pairs(change.tables) do
   for name, record in pairs(records) do
     redis.call('HSET', base .. ':' .. table_name, name, record)

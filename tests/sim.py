@@ -45,7 +45,6 @@ from scheduler.advance import (
 from scheduler.advisory import Advisory, build_ids
 from scheduler.book import Book
 from scheduler.comeback import ailing
-from scheduler.control import scope_of
 from scheduler.fleet_view import FleetDoubt
 from scheduler.gates import Answer, GatePolicy, HookState
 from scheduler.hooking import HookEnded
@@ -57,6 +56,7 @@ from scheduler.planned import Planned, Request, all_steps, hosts_of, new_rollout
 from scheduler.planning import PlanBroken, plan_fleet
 from scheduler.replanning import Announced, Seen, plan_rest
 from scheduler.rollout import ENDED, Happening, RolloutState, StepState
+from scheduler.rollout_scope import scope_of
 from scheduler.succession import waves_of
 from scheduler.verdicts import verdict_of
 from scheduler.waves import Hold, PartWish

@@ -288,6 +288,7 @@ class World(Sim):
         away = [
             name
             for name in self.rebooting
+            if name not in self.dead  # by no doing of ours: a person is told of those
             if name not in self.lost_hosts or self._since_s(name) < limit_s
         ]
         policy, group = self.fleet.policy, self._group(order.host)

@@ -202,7 +202,7 @@ class Draw:
     def _hosts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         host, other = self.chance.sample(self.hosts, k=2)
         lacks = self.one({"without": ["bridge:br0"]}, {"xenstored": "dead"}, {"livepatches": []})
-        whole = {"livepatches": []} if "livepatches" in lacks else {"without": []}
+        whole: dict[str, Any] = {"livepatches": []} if "livepatches" in lacks else {"without": []}
         if "xenstored" in lacks:
             whole = {"xenstored": "alive"}
         found: tuple[dict[str, Any], dict[str, Any]] = self.one(

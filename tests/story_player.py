@@ -46,8 +46,8 @@ Fate = Callable[[str], bool]
 controller makes anew, or at a `watch`, when it writes down what it saw of guests."""
 
 
-class Died(Exception):
-    """The controller was killed at a write."""
+class Died(BaseException):
+    """The controller was killed at a write, as no part of it can catch."""
 
 
 def immortal(when: str) -> bool:

@@ -266,6 +266,26 @@ def test_a_host_belongs_to_one_rollout_at_a_time(redis_client: redis.Redis) -> N
         played.begin()
 
 
+class DiesAtOnce(Store):
+    """Never hears of what it wrote first."""
+
+    def save(self, before: Rollout, change: Change, wanted: Wanted | None = None) -> Rollout:
+        super().save(before, change, wanted)
+        raise redis.ConnectionError("cut off")
+
+
+def test_a_rollout_that_was_written_is_led_even_if_who_wrote_it_was_cut_off(
+    redis_client: redis.Redis,
+) -> None:
+    played = small(redis_client)
+    played.store = DiesAtOnce(redis_client, "person")
+    with pytest.raises(redis.ConnectionError):
+        played.begin()
+    played.store = Store(redis_client, "test")
+    played.run(played.controller())
+    assert_complete(played)
+
+
 def test_a_write_on_an_old_version_is_refused(redis_client: redis.Redis) -> None:
     from scheduler.rollout import Change
 

@@ -65,12 +65,18 @@ class HookRunner:
         self._given: set[HookKey] = set()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._unsaved: dict[HookKey, Verdict] = {}
+        self._ended: dict[HookKey, Verdict] = {}
         self._lock = threading.Lock()
         self._warden = Warden()
         self._ending = False
 
     def give(self, key: HookKey, hook: Hook, document: dict[str, object]) -> None:
-        """Run a hook unless this runner has had the same run before."""
+        """Run a hook unless this runner has had the same run before.
+
+        One that has ended, and is wanted all the same, was lost with a server's newest writes.
+        """
+        if key in self._ended:
+            self._unsaved[key] = self._ended[key]
         if key not in self._given:
             self._given.add(key)
             self._pool.submit(self._work, key, hook, json.dumps(document).encode())
@@ -101,7 +107,7 @@ class HookRunner:
         except Exception as error:  # nobody sees what a thread raises: the host is held, and says
             verdict = Verdict(None, f"{hook.argv[0]}: {type(error).__name__}: {error}")
         if not self._ending:
-            self._unsaved[key] = verdict
+            self._ended[key] = self._unsaved[key] = verdict
             try:
                 self._save(key, verdict)
             except RedisError:

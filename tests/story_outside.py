@@ -97,12 +97,14 @@ class ToldHooks(HookRunner):
 
     def give(self, key: HookKey, hook: Hook, document: dict[str, object]) -> None:
         if key in self._given:
+            super().give(key, hook, document)
             return
         self._given.add(key)
         name = f"{key.stage} {key.host}"
         self._around.ran.append(name)
         code = self._around.exit_code(name)
-        self._save(key, Verdict(code, f"hook of {document['host']}: exit {code}"))
+        self._ended[key] = Verdict(code, f"hook of {document['host']}: exit {code}")
+        self._save(key, self._ended[key])
 
 
 class ToldAlerts:

@@ -107,6 +107,18 @@ def test_a_warden_that_was_killed_is_followed_by_another_that_knows_what_runs() 
         left_behind.kill()
 
 
+def test_a_verdict_that_a_server_lost_is_told_again_and_its_hook_does_not_run_again(
+    runner: HookRunner, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    hook = script(tmp_path / "hook", f"echo x >> {tmp_path}/runs; exit 1")
+    runner.give(KEY, hook, {})
+    said = verdict(runner)
+    redis_client.delete(verdicts_key(KEY.rollout))
+    runner.give(KEY, hook, {})
+    assert verdict(runner) == said
+    assert (tmp_path / "runs").read_text() == "x\n"
+
+
 def test_a_hook_that_does_not_end_in_time_is_ended_with_what_it_started(
     runner: HookRunner, tmp_path: Path
 ) -> None:

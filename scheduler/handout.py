@@ -131,7 +131,9 @@ def fail(draft: Draft, step: Step, reason: str) -> None:
 
 
 def _hold(draft: Draft, step: Step, gate: Gate, load: Load, limits: Limits) -> None:
-    busy = load.touched.intersection(step.hosts)
+    # What a clean-up or a comeback waits for is not its own parent, which is under way there.
+    alone = step.parent is None or step.kind is Kind.RETUNE
+    busy = alone and load.touched.intersection(step.hosts)
     if step.held_since is None or busy:
         if step.held_since is None or step.reason != gate.reason:
             draft.put_step(step, held_since=draft.now, reason=gate.reason)

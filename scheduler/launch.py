@@ -208,10 +208,9 @@ def begin(
     if waits or second_person:
         rollout = waiting(rollout, second_person)
     plan, canaries = drawn.planned.plan, drawn.planned.fleet.policy.canary_hosts
-    born = born_at(drawn.at)
     change = Change(
         rollout=rollout,
-        steps=all_steps(drawn.planned, rollout.generation, canaries, born=born),
+        steps=all_steps(drawn.planned, rollout.generation, canaries, born=born_at(drawn.at)),
         hosts=hosts_of(drawn.planned, tried=guests),
         guests=guests,
         waves=waves_of(plan, rollout.generation, late=put_off(plan, guests)),

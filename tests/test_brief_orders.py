@@ -51,7 +51,7 @@ def rounds(played: RedisFleet, until: Callable[[], bool]) -> None:
 def test_an_order_to_start_a_guest_that_lay_too_long_is_given_anew(played: RedisFleet) -> None:
     rounds(played, lambda: bool(untils(played)))
     (name,) = untils(played)
-    assert BRIEF_S * 500 < int(str(played.client.pttl(name))) <= BRIEF_S * 1000
+    assert 0 < int(str(played.client.pttl(name))) <= BRIEF_S * 1000
     old = name.decode().rpartition(":")[2]
     played.client.delete(name)  # as when its time is over
     rounds(played, lambda: played.head().state in ENDED)

@@ -3,7 +3,7 @@
 import time
 
 from deploy.lab.guests import Guest, config, config_path, order
-from deploy.lab.scene import DESTINATION, SENDER, SOURCE
+from deploy.lab.scene import DESTINATION, RECEIVER, SENDER, SOURCE
 from tests.lab_play import Play
 
 SSH = r"ssh -o BatchMode.*migrate-receive"
@@ -50,6 +50,19 @@ def crash_on_arrival(one: Play) -> None:
         time.sleep(1)
     one.note("it crashed, and on_crash=destroy took its domain away")
     there.check(f"kill -CONT {pids}")
+
+
+def lose_its_monitor(one: Play) -> None:
+    """The `xl` that waits for the end of a guest that has arrived is killed; we hear of it."""
+    one.scene.disturb(DESTINATION, "incoming")
+    one.stage.obey("rollout", "pause", "--reason", "no reboot while we look")
+    one.outcome("moved")
+    one.scene.signal(DESTINATION, "KILL", RECEIVER)
+    one.heard("unmonitored")
+    shown = one.stage.obey("guest", "show", one.guest.name)
+    assert "without xl's monitor" in shown
+    one.note(shown.splitlines()[-1])
+    one.alive_on(DESTINATION)
 
 
 def wake(one: Play, name: str) -> None:

@@ -4,6 +4,7 @@
 
 Each case leaves CASE.err (both ends' stderr, as xl's caller sees it), CASE.rc, and CASE-seen.txt:
 `xl list` of both hosts and the guests' ticks at each moment that matters.
+`record_monitor.py` has the cases of a guest's monitor.
 """
 
 import os
@@ -18,6 +19,7 @@ from deploy.lab.errors import LabError
 from deploy.lab.guests import Guest, create
 from deploy.lab.lab import Lab, opened
 from deploy.lab.layout import layout_from
+from deploy.lab.record_monitor import monitor_killed, resumed_without_monitor
 from deploy.lab.scene import DESTINATION, HELPER, RECEIVER, SENDER, SOURCE, Scene
 
 SLOW_MS = 3000
@@ -192,6 +194,8 @@ CASES: dict[str, Case] = {
     "wire-cut-when-renamed": wire_cut_when_renamed,
     "wire-cut-after-permission": wire_cut_after_permission,
     "source-dies-in-precopy": source_dies_in_precopy,
+    "monitor-killed": monitor_killed,
+    "resumed-without-monitor": resumed_without_monitor,
 }
 
 

@@ -46,9 +46,11 @@ def ended(stage: Stage) -> Iterator[list[Play]]:
     yield plays
     folder = os.environ.get("XENROLL_LAB_RECORD")
     for one in plays:
-        if folder:
-            one.write(Path(folder))
-        one.end()
+        try:
+            if folder:
+                one.write(Path(folder))
+        finally:
+            one.end()
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,7 @@ class Play:
         for host in HOSTS:
             lines += [f"\n# attempts of {host}\n", self.scene.lab.remote(host).run(words).out]
         lines += ["\n", *self.scene.seen]
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / f"rollout-{self.scene.case}.txt").write_text("".join(lines))
 
 

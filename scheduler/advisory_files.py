@@ -30,7 +30,7 @@ def load_advisories(data: bytes) -> list[Advisory]:
         raise AdvisoryError([f"not a YAML or JSON document: {_short(error)}"]) from None
     if _is_public_list(document):
         return _parse([_from_public(entry) for entry in document[0]["xsas"]], "[0].xsas")
-    entries = document if isinstance(document, list) else [document]
+    entries = document if isinstance(document, list) else [document] if document else []
     return _parse(entries, "")
 
 
@@ -63,7 +63,10 @@ def _parse(entries: list[Any], where: str) -> list[Advisory]:
         except ValidationError as error:
             for one in error.errors():
                 path = ".".join(str(part) for part in one["loc"])
-                problems.append(f"{where}[{index}].{path}: {one['msg']}")
+                what = f".{path}: {one['msg']}" if path else ": expected an advisory, with its id"
+                problems.append(f"{where}[{index}]{what}")
+    if not entries:
+        problems.append("there is no advisory in it")
     if problems:
         raise AdvisoryError(problems[:20])
     return advisories

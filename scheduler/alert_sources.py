@@ -32,7 +32,8 @@ def firing(source: Source, timeout_s: float) -> tuple[str, ...]:
             return _alerts(source, timeout_s)
         return _samples(source, timeout_s)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise NoAnswer(f"its answer is not what was expected: {error!r}"[:300]) from None
+        kind = "an Alertmanager" if isinstance(source, AlertmanagerFilter) else "a Prometheus"
+        raise NoAnswer(f"{source.url}: this is no answer of {kind}: {error!r}"[:300]) from None
 
 
 def _alerts(source: AlertmanagerFilter, timeout_s: float) -> tuple[str, ...]:

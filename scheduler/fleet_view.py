@@ -106,15 +106,19 @@ def _troubled(reports: Sequence[Report]) -> list[str]:
 
 
 def _same_names(reports: Sequence[Report]) -> list[str]:
-    where: dict[str, list[str]] = defaultdict(list)
+    """Guests that two hosts show: two copies of one, or two of one name."""
+    where: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for report in reports:
         for guest in report.guests:
-            where[guest.name].append(report.host)
-    return [
-        f"guest {name} is on {' and on '.join(hosts)}: rename one, or leave a host out"
-        for name, hosts in sorted(where.items())
-        if len(hosts) > 1
-    ]
+            where[guest.name].append((report.host, guest.uuid))
+    return [_twice(name, shown) for name, shown in sorted(where.items()) if len(shown) > 1]
+
+
+def _twice(name: str, shown: Sequence[tuple[str, str]]) -> str:
+    text = f"guest {name} is on {' and on '.join(host for host, _ in shown)}"
+    if len({uuid for _, uuid in shown}) < len(shown):
+        return f"{text}, two copies of one guest: xenroll guest evidence {name}"
+    return f"{text}, two guests of one name: rename one, or leave a host out"
 
 
 def _host(report: Report, inventory: Inventory, scope: Scope, avoided: set[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from scheduler.in_flight import frozen_moves, must_end_first
 from scheduler.late_wave import listed
 from scheduler.monitors import WORDS
 from scheduler.outcomes import describe
-from scheduler.rollout import RolloutState, Step
+from scheduler.rollout import ENDED, RolloutState, Step
 from scheduler.wave_holds import LIVE
 from scheduler.waves import Hold
 
@@ -30,7 +30,15 @@ class HeldView(Frozen):
 
 
 def holds(book: Book) -> tuple[HeldView, ...]:
-    """All of it: the rollout's first, then waves by number, hosts by name, guests by name."""
+    """All of it: the rollout's first, then waves by number, hosts by name, guests by name.
+
+    Nothing but its own word holds a rollout that has ended.
+    """
+    if book.rollout.state in ENDED:
+        return tuple(
+            HeldView(what=what, reason=hold.reason, since=hold.since, by=hold.by)
+            for what, hold in _rollout(book)
+        )
     guests = sorted((*_unclear(book), *_down(book)), key=lambda one: one[0])
     return tuple(
         HeldView(what=what, reason=hold.reason, since=hold.since, by=hold.by)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -40,10 +41,11 @@ class Warden:
             if self._process is not None:
                 if self._process.poll() is None:
                     return
-                self._process.communicate()  # it was killed: nothing is left of it
+                _take_leave(self._process)  # it was killed
             argv = [sys.executable, "-I", "-S", __file__]
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(argv, 0, stdin=pipe, start_new_session=True)
+            weakref.finalize(self, _take_leave, self._process)
             for mark in sorted(self._running):
                 self._tell(f"+{mark}")
 
@@ -70,7 +72,14 @@ class Warden:
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
-            process.communicate()
+            _take_leave(process)
+
+
+def _take_leave(process: subprocess.Popen[bytes]) -> None:
+    """Nobody tells it anything any more; it ends, unless it has ended before."""
+    if process.stdin is not None:
+        process.stdin.close()
+    process.wait()
 
 
 def watch(lines: Iterable[str]) -> None:

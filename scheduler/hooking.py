@@ -148,6 +148,12 @@ def _state(exit_code: int | None) -> HookState:
     return HookState.NOTHING if exit_code == EXIT_NOTHING else HookState.FAILED
 
 
+def _end_of(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "failed"
+    return f"ended with {exit_code}" if exit_code >= 0 else f"was killed by signal {-exit_code}"
+
+
 def _last_line(run: HookRun) -> str:
     lines = run.tail.strip().splitlines()
     return f": {lines[-1]}" if lines else ""
@@ -156,8 +162,7 @@ def _last_line(run: HookRun) -> str:
 def _follow(draft: Draft, name: str, run: HookRun) -> None:
     by = f"hook {run.stage}"
     if run.state is HookState.FAILED:
-        code = "failed" if run.exit_code is None else f"ended with {run.exit_code}"
-        reason = f"hook {run.stage} {code}{_last_line(run)}"
+        reason = f"hook {run.stage} {_end_of(run.exit_code)}{_last_line(run)}"
         draft.put_host(name, stopped=Hold(reason=reason, since=draft.now, by=by))
     elif run.stage is HookStage.AFTER_REBOOT:
         draft.put_host(name, closed=False)

@@ -75,8 +75,9 @@ def _waves_before(draft: Draft, wave: WaveRecord) -> Iterator[tuple[str, str]]:
     if names:
         numbers = ", ".join(str(one.number) for one in live)
         shown = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-        text = f"waits for wave {numbers}: {len(names)} hosts are not back ({shown})"
-        yield BEFORE, text
+        many = f"{len(names)} hosts are not back ({shown})"
+        text = many if len(names) > 1 else f"{names[0]} is not back"
+        yield BEFORE, f"waits for wave {numbers}: {text}"
         return
     ends = [one.ended_at for one in waves if one.ended_at and one.state is WaveState.ENDED]
     until = max(ends, default=draft.now) + timedelta(seconds=draft.rollout.gates.soak_s)

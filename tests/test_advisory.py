@@ -124,7 +124,10 @@ def test_the_public_list_is_read() -> None:
         (b"- id: XSA-1\n  fixed_version: four", "[0].fixed_version"),
         (b"- id: XSA-1\n  affects: [kvm]", "[0].affects.0"),
         (b"- id: XSA-1\n  deadline: tomorrow", "[0].deadline"),
-        (b"just words", "[0]"),
+        (b"just words", "[0]: expected an advisory"),
+        (b"", "there is no advisory in it"),
+        (b"[]", "there is no advisory in it"),
+        (b'[{"xsas": []}]', "there is no advisory in it"),
         (b'[{"xsas": [3]}]', "[0].xsas[0]"),
     ],
 )

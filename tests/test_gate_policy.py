@@ -103,6 +103,11 @@ def test_status_shows_everything_that_holds_with_since_when_and_by_whom(
     assert ("wave 2", "bob") in held and ("wave 2", "approval") in held
     assert ("wave 2", "wave before") in held and ("host h2", "eve") in held
     assert all(hold["since"] and hold["reason"] for hold in view["holds"])
+    said(shown, 0, "waits for wave 1: h0 is not back")
+    played.want(Wanted.ABORT)
+    played.run(controller, rounds=300)
+    assert played.head().state is RolloutState.ABORTED
+    assert "wave 2 held" not in xenroll(redis_url, "rollout", "status").stdout, "it has ended"
 
 
 def test_a_rollout_with_approvals_ends_when_they_are_given(redis_client: redis.Redis) -> None:

@@ -157,6 +157,18 @@ def test_a_host_stopped_by_a_hook_can_be_aborted_and_is_open_afterwards(stage: s
     assert others == {NEW}
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(3, "ended with 3"), (-9, "was killed by signal 9"), (None, "failed")],
+)
+def test_a_hook_that_failed_says_in_which_way(code: int | None, words: str) -> None:
+    sim = play(hooks=Hooks(before_drain=TRUE))
+    sim.hook_codes = {"before_drain h2": code}
+    sim.run(6000, step_s=5)
+    held = sim.book.hosts["h2"].stopped
+    assert held is not None and held.reason.startswith(f"hook before_drain {words}")
+
+
 def test_a_soak_is_not_cut_short_by_a_new_plan() -> None:
     sim = Sim(
         small_fleet(gates="canary", max_hosts_away=1), gates=GatePolicy(soak_s=7200, approval=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -78,6 +79,17 @@ def test_a_hook_ends_with_a_controller_that_is_killed_and_so_does_what_it_starte
         controller.kill()
     pids = list(map(int, (tmp_path / "pids").read_text().split()))
     until(lambda: all(map(gone, pids)), "both are ended")
+
+
+def test_a_controller_that_is_just_let_go_leaves_no_warden_behind() -> None:
+    before = set(children(os.getpid()))
+    warden = Warden()
+    warden.up()
+    started = set(children(os.getpid())) - before
+    del warden
+    gc.collect()
+    until(lambda: all(map(gone, started)), "it is gone")
+    assert len(started) == 1
 
 
 def marked(mark: str) -> dict[str, str]:

@@ -16,8 +16,9 @@ def lines(cost: PauseCost) -> Iterator[str]:
     later = f"p50 {duration(cost.p50_later_s)}, p90 {duration(cost.p90_later_s)} later"
     yield f"a pause of {duration(cost.for_s)} makes the end come {later}"
     if cost.makes_late and cost.deadline is not None:
-        late = f"p90, {cost.p90_at:%H:%M}, is past the deadline, {cost.deadline:%H:%M} UTC"
-        yield f"with it {late}"
+        day = "%Y-%m-%d " if cost.p90_at.date() != cost.deadline.date() else ""
+        ends = f"{cost.p90_at:{day}%H:%M}", f"{cost.deadline:{day}%H:%M} UTC"
+        yield f"with it p90, {ends[0]}, is past the deadline, {ends[1]}"
     if cost.half_drained:
         shown = [f"{row.host} ({row.guests_left} left)" for row in cost.half_drained[:LISTED]]
         more = len(cost.half_drained) - LISTED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import httpx
@@ -14,7 +14,7 @@ from rich.console import Console
 from agents.wire import Wanted
 from scheduler.forecast import Asked, forecast
 from scheduler.forecast_assumed import assumed
-from scheduler.forecast_pause import pause_cost
+from scheduler.forecast_pause import PauseCost, pause_cost
 from scheduler.gates import GatePolicy
 from scheduler.progress import progress
 from scheduler.service.access import Role
@@ -90,3 +90,29 @@ def test_when_nothing_waits_for_anybody_nothing_is_said(running: Served) -> None
     assert assumed(head) == ()
     later = progress(head, played.clock.now() + timedelta(seconds=1))
     assert "if " not in plain_line(later)
+
+
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        (timedelta(minutes=40), "with it p90, 23:40, is past the deadline, 23:00 UTC"),
+        (
+            timedelta(days=7),
+            "with it p90, 2026-11-29 23:00, is past the deadline, 2026-11-22 23:00 UTC",
+        ),
+    ],
+)
+def test_a_pause_that_leads_into_another_day_says_into_which(later: timedelta, words: str) -> None:
+    deadline = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
+    cost = PauseCost(
+        for_s=3600,
+        p50_later_s=later.total_seconds(),
+        p90_later_s=later.total_seconds(),
+        p90_at=deadline + later,
+        deadline=deadline,
+        makes_late=True,
+        half_drained=(),
+        closed=0,
+        down=(),
+    )
+    assert list(lines(cost))[1] == words

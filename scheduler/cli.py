@@ -6,11 +6,13 @@ Loading all of them costs more than planning a fleet of a thousand hosts.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 
 import typer
 
-from scheduler.cli_exit import EXIT_CODES
+from scheduler.cli_exit import EXIT_CODES, Exit
+from scheduler.text import plain
 
 
 def _offline(app: typer.Typer) -> None:
@@ -118,5 +120,11 @@ def _root() -> None:
 
 
 def main() -> None:
-    """The console entry."""
-    build(sys.argv[1] if len(sys.argv) > 1 else None)()
+    """The console entry; what nobody foresaw is a defect, and its exit code says so."""
+    try:
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
+    except Exception as error:
+        traceback.print_exc()
+        line = f"a defect of xenroll: {type(error).__name__}: {error}"
+        print(f"xenroll: {plain(line)}", file=sys.stderr)
+        sys.exit(int(Exit.INTERNAL))

@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 from pydantic import ValidationError
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from scheduler.advisory import Advisory, payload_name
 from scheduler.advisory_files import AdvisoryError, load_advisories
 from scheduler.choice import PAYLOAD_NAME
-from scheduler.cli_ask import Refused
+from scheduler.cli_ask import Refused, segment
 from scheduler.cli_exit import Exit
 from scheduler.cli_people import Reason, ask, chosen, people, why
 from scheduler.cli_print import Column, Row, minute, print_lines, print_rows
@@ -86,7 +85,7 @@ def add(
 
 
 def _put(facts: Row, reason: str, *, merge: bool) -> Row:
-    path = f"/advisories/{quote(str(facts['id']), safe='')}"
+    path = f"/advisories/{segment(str(facts['id']))}"
     said: Row = ask().put(path, facts, reason=reason, merge=merge)
     return said
 
@@ -160,7 +159,7 @@ STANDINGS = (Column("HOST", "host"), Column("EXPOSURE", "exposure"), Column("WHY
 @people(app, watch=True)
 def show(name: Name) -> None:
     """One advisory, and each host's standing with the reason."""
-    api, path = ask(), f"/advisories/{quote(name, safe='')}"
+    api, path = ask(), f"/advisories/{segment(name)}"
     seen, rows = api.get(path), api.all(f"{path}/hosts")
     standings = {row["host"]: row for row in rows}
     print_lines(seen | {"standings": standings}, [f"{seen['name']}: {seen['title']}"], chosen())

@@ -16,40 +16,26 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
+from scheduler.cli_answer import Refused, checked, parsed
 from scheduler.cli_exit import Exit
 from scheduler.settings import Settings
+
+__all__ = ["Api", "Refused", "api", "segment"]
 
 READ_S = 60.0
 CONNECT_S = 5.0
 AT_ONCE = 1000
 
-BY_CODE = {
-    "blocked": Exit.BLOCKED,
-    "fleet_doubt": Exit.NO_PLAN,
-    "no_inventory": Exit.BAD_INPUT,
-    "store_away": Exit.AWAY,
-}
-BY_STATUS = {
-    401: Exit.NO_ACCESS,
-    403: Exit.NO_ACCESS,
-    404: Exit.NOT_FOUND,
-    409: Exit.REFUSED,
-    413: Exit.BAD_INPUT,
-    422: Exit.BAD_INPUT,
-    503: Exit.AWAY,
-}
 
-
-class Refused(Exception):
-    """The command cannot be done: the exit code, and the lines that say why."""
-
-    def __init__(self, code: Exit, *lines: str) -> None:
-        super().__init__("; ".join(lines))
-        self.code = code
-        self.lines = lines
+def segment(name: str) -> str:
+    """A name as one part of a path, whatever is in it. Raises Refused for what can be none."""
+    if name in ("", ".", ".."):
+        raise Refused(Exit.NOT_FOUND, f"there is nothing of the name {name!r}")
+    return quote(name, safe="")
 
 
 class Api:
@@ -63,7 +49,7 @@ class Api:
         """What a path answers, parsed."""
         given = {name: _word(value) for name, value in query.items() if value is not None}
         timeout = httpx.Timeout(wait_s, connect=CONNECT_S)
-        return self._answer("GET", path, params=given, timeout=timeout).json()
+        return parsed(self._answer("GET", path, params=given, timeout=timeout), self._where)
 
     def close(self) -> None:
         """Ask no more."""
@@ -92,36 +78,25 @@ class Api:
         """Ask for a change, once: a repetition of this request would change nothing more."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         timeout = httpx.Timeout(wait_s, connect=CONNECT_S)
-        return self._answer("POST", path, json=body, headers=headers, timeout=timeout).json()
+        answer = self._answer("POST", path, json=body, headers=headers, timeout=timeout)
+        return parsed(answer, self._where)
 
     def put(self, path: str, body: object, **query: object) -> Any:
         """Put a document in a place."""
         given = {name: _word(value) for name, value in query.items()}
-        return self._answer("PUT", path, json=body, params=given).json()
+        return parsed(self._answer("PUT", path, json=body, params=given), self._where)
 
     def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
         try:
             answer = self._client.request(method, f"/api/v1{path}", **given)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             why = str(error) or type(error).__name__
             raise Refused(Exit.AWAY, f"{self._where} does not answer: {why}") from None
-        if answer.status_code >= 300:
-            raise _refused(answer, self._where)
-        return answer
+        return checked(answer, self._where)
 
 
 def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _refused(answer: httpx.Response, where: str) -> Refused:
-    if answer.headers.get("content-type") != "application/problem+json":
-        said = f"{where} answered {answer.status_code}, but not as xenroll does: is it the address?"
-        return Refused(Exit.AWAY, said)
-    said = answer.json()
-    code = BY_CODE.get(said["code"]) or BY_STATUS.get(said["status"], Exit.INTERNAL)
-    more = [f"{one['name']}: {one['message']}" for one in said["details"]]
-    return Refused(code, said["detail"], *(line for line in more if line not in said["detail"]))
 
 
 def api(settings: Settings, server: str | None, person: str) -> Api:
@@ -151,7 +126,7 @@ def _remote(server: str, headers: Mapping[str, str]) -> httpx.Client:
         return httpx.Client(
             transport=transport, base_url="http://xenroll", headers=headers, timeout=timeout
         )
-    host = httpx.URL(server).host if kind in ("http", "https") else ""
+    host = _host(server) if kind in ("http", "https") else ""
     if not host:
         raise Refused(Exit.BAD_INPUT, f"--server {server}: expected https://HOST or unix:PATH")
     if kind == "http" and not _is_this_machine(host):
@@ -161,6 +136,14 @@ def _remote(server: str, headers: Mapping[str, str]) -> httpx.Client:
     return httpx.Client(
         base_url=server, headers=headers, timeout=timeout, trust_env=kind == "https"
     )
+
+
+def _host(server: str) -> str:
+    """The host that an address names; empty where it is no address."""
+    try:
+        return httpx.URL(server).host
+    except httpx.InvalidURL:
+        return ""
 
 
 def _is_this_machine(host: str) -> bool:
@@ -173,7 +156,7 @@ def _is_this_machine(host: str) -> bool:
 def _token(settings: Settings) -> str:
     """The token that the environment or its file holds. Raises Refused."""
     if settings.token is not None:
-        return settings.token.get_secret_value().strip()
+        return _words_of(settings.token.get_secret_value(), "XENROLL_TOKEN")
     file = settings.token_file or Path.home() / ".config" / "xenroll" / "token"
     try:
         with file.open() as opened:
@@ -181,11 +164,20 @@ def _token(settings: Settings) -> str:
             if mode & 0o077:
                 said = f"{file}: others may read it (mode {mode:04o}): chmod 600 {file}"
                 raise Refused(Exit.BAD_INPUT, said)
-            return opened.read(10_000).strip()
+            return _words_of(opened.read(20_000), str(file))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         said = f"no token: set XENROLL_TOKEN, or put one into {file} ({why})"
         raise Refused(Exit.NO_ACCESS, said) from None
+
+
+def _words_of(text: str, where: str) -> str:
+    """A token that can be sent; what is wrong with another is said without showing it."""
+    token = text.strip()
+    if token and token.isascii() and token.isprintable() and " " not in token:
+        return token
+    why = "it is empty" if not token else "expected one line of letters, digits, _, - and ."
+    raise Refused(Exit.NO_ACCESS, f"{where} holds no token: {why}")
 
 
 class InProcess(httpx.BaseTransport):

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +14,7 @@ from scheduler.classes import ClassView
 from scheduler.cli_ask import Refused
 from scheduler.cli_exit import Exit
 from scheduler.cli_people import Yes, ask, chosen, people, sure
-from scheduler.cli_print import document, print_lines
+from scheduler.cli_print import document, print_lines, print_whole
 from scheduler.comparison import Comparison
 from scheduler.crash_views import CrashList
 from scheduler.text import plain
@@ -24,13 +23,16 @@ crashes = typer.Typer(no_args_is_help=True, help="Guests that ended without a st
 classes = typer.Typer(no_args_is_help=True, help="Classes of guests: how they took their moves.")
 
 
+SENTENCES = ("CLASS", "FROM", "TO", "WHY")
+"""Columns whose cells have several words; a name is never cut in two."""
+
 Days = Annotated[int, typer.Option(min=1, max=400, help="Of the newest days.")]
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in SENTENCES)
     return table
 
 
@@ -63,7 +65,7 @@ def _show_crashes(found: CrashList) -> None:
         facts = (one.cause, after, one.key.guest_class, one.reason)
         _row(table, when, one.guest, owner, one.host, *facts)
     if found.endings:
-        Console().print(table)
+        print_whole(table)
     else:
         typer.echo(f"no guest crashed in the last {found.days} days")
     for trial in found.quiet:
@@ -98,7 +100,7 @@ def _show_comparison(found: Comparison) -> None:
         moved = (f"{one.moved_h:.0f}", one.moved_crashes, _rate(one.moved_rate))
         other = (f"{one.other_h:.0f}", one.other_crashes, _rate(one.other_rate))
         _row(table, one.guest_class, *moved, *other)
-    Console().print(table)
+    print_whole(table)
     ratio = "-" if found.ratio is None else f"{found.ratio:.2g}"
     high = "no bound" if found.high is None else f"{found.high:.2g}"
     typer.echo(f"hazard ratio {ratio}, {100 * found.confidence:g} %: {found.low:.2g} to {high}")
@@ -126,7 +128,7 @@ def list_classes() -> None:
         span = span if one.moved else "-"
         counts = (one.moved, one.crashed, span, one.later, f"{one.guest_hours:.0f}")
         _row(table, one.guest_class, *builds, *counts, _state(one))
-    Console().print(table)
+    print_whole(table)
     for line in dict.fromkeys(why for one in found if (why := _why(one))):
         typer.echo(plain(line))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
+from scheduler.cli_ask import segment
 from scheduler.cli_exit import Exit
 from scheduler.cli_people import ask, chosen
 from scheduler.cli_print import Row, print_lines
@@ -18,7 +18,7 @@ PATIENCE_S = 300.0
 
 def guest_evidence(name: str, apart_s: ApartS = 3.0) -> None:
     """Every copy of a guest on every host, looked at twice; what it proves and what may be done."""
-    path = f"/guest-evidence/{quote(name, safe='')}"
+    path = f"/guest-evidence/{segment(name)}"
     found = ask().get(path, PATIENCE_S, apart_s=apart_s)
     print_lines(found, _lines(found), chosen())
     if found["unseen"] or len({one["host"] for one in found["copies"]}) > 1:

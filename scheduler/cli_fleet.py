@@ -6,12 +6,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from agents.wire import Disk
-from scheduler.cli_ask import Refused
+from scheduler.cli_ask import Refused, segment
 from scheduler.cli_closed import host_closed
 from scheduler.cli_enroll import host_enroll, host_withdraw
 from scheduler.cli_evidence import guest_evidence
@@ -63,7 +62,7 @@ def host_list() -> None:
 @people(hosts, "show", watch=True)
 def host_show(name: str) -> None:
     """One host: what it runs, what is left over, what its boot would start."""
-    seen = ask().get(f"/hosts/{quote(name, safe='')}")
+    seen = ask().get(f"/hosts/{segment(name)}")
     if seen["reported_at"] is None:
         raise Refused(Exit.REFUSED, seen["trouble"] or f"{name} has never reported")
     print_lines(seen, _host_lines(seen), chosen())
@@ -129,7 +128,7 @@ def guest_list(
 @people(guests, "show", watch=True)
 def guest_show(name: str) -> None:
     """One guest: where it runs, and what would keep it from being moved."""
-    found = ask().get(f"/guests/{quote(name, safe='')}")
+    found = ask().get(f"/guests/{segment(name)}")
     print_lines(found, [line for one in found for line in _guest_lines(one)], chosen())
 
 

@@ -8,7 +8,7 @@ import typer
 
 from scheduler.cli_ask import Api, Refused
 from scheduler.cli_people import RolloutId, ask, chosen, the_rollout
-from scheduler.cli_print import document
+from scheduler.cli_print import document, print_whole
 
 IfPaused = Annotated[
     float | None,
@@ -26,12 +26,10 @@ def rollout_forecast(rollout: RolloutId = None, if_paused_s: IfPaused = None) ->
         print(document(said | {"pause": cost} if cost else said, chosen()))
         return
     # Only who asks for a forecast waits for numpy.
-    from rich.console import Console
-
     from scheduler.forecast import Forecast
     from scheduler.show_forecast import render
 
-    Console().print(render(Forecast.model_validate(said, extra="ignore")))
+    print_whole(render(Forecast.model_validate(said, extra="ignore")))
     for line in _pause_lines(cost) if cost else ():
         print(line)
 

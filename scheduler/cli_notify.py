@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
-from scheduler.cli_ask import Api, Refused
+from scheduler.cli_ask import Api, Refused, segment
 from scheduler.cli_common import Exit, fail, settings
 from scheduler.cli_people import Reason, Yes, ask, chosen, people, sure, why
 from scheduler.cli_print import Column, Row, minute, print_lines, print_rows
@@ -88,7 +87,7 @@ def list_() -> None:
 
 
 def _path(target: str) -> str:
-    return f"/notifications/{quote(target, safe='')}"
+    return f"/notifications/{segment(target)}"
 
 
 def _lost(target: Row, lost: Row) -> str:

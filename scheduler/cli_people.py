@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from scheduler.cli_ask import Api, Refused, api
+from scheduler.cli_ask import Api, Refused, api, segment
 from scheduler.cli_exit import Exit, fail
 from scheduler.cli_form import Format
 from scheduler.cli_watch import again_and_again
@@ -27,6 +27,7 @@ RolloutId = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit trail.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether I am sure.")]
+NotAsked = Annotated[bool, typer.Option("--yes", "-y", help="This never asks: no difference.")]
 
 Options = Mapping[str, tuple[Any, Any]]
 
@@ -168,6 +169,8 @@ def _at_terminal() -> bool:
 def the_rollout(api: Api, given: str | None) -> str:
     """The id given, or that of the newest rollout. Raises Refused where there is none."""
     if given is not None:
+        if segment(given) != given:
+            raise Refused(Exit.NOT_FOUND, f"there is no rollout {given}")
         return given
     newest = api.get("/rollouts", limit=1)["items"]
     if not newest:

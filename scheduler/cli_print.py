@@ -8,14 +8,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from scheduler.cli_form import Format
 from scheduler.text import plain
 
-__all__ = ["Column", "Format", "Row", "document", "minute", "print_lines", "print_rows"]
+__all__ = [
+    "Column",
+    "Format",
+    "Row",
+    "document",
+    "minute",
+    "print_lines",
+    "print_rows",
+    "print_whole",
+]
 
 Row = Mapping[str, Any]
 
@@ -59,13 +68,17 @@ def print_rows(rows: Sequence[Row], columns: Iterable[Column], form: Format) -> 
         table.add_column(column.head, no_wrap=True)
     for row in rows:
         table.add_row(*(Text(column.of(row)) for column in shown))
+    print_whole(table)
+
+
+def print_whole(picture: RenderableType) -> None:
+    """A picture that fits the terminal; a program that reads it gets its lines whole."""
     if sys.stdout.isatty():
-        Console().print(table)
+        Console().print(picture)
         return
-    # A program that reads the table gets the lines whole, however long.
     console = Console(width=10_000)
     with console.capture() as capture:
-        console.print(table)
+        console.print(picture)
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 

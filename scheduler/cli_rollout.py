@@ -10,7 +10,7 @@ from scheduler.cli_ask import Api, Refused
 from scheduler.cli_exit import Exit
 from scheduler.cli_forecast import rollout_forecast
 from scheduler.cli_people import Reason, RolloutId, Yes, ask, chosen, people, sure, the_rollout, why
-from scheduler.cli_print import Column, document, minute, print_lines, print_rows
+from scheduler.cli_print import Column, document, minute, print_lines, print_rows, print_whole
 from scheduler.cli_watch import DETACHED, again_and_again
 from scheduler.cli_wishes import abort, approve, begin, dead, pause, resume
 
@@ -117,7 +117,7 @@ COLUMNS = (
     Column("ADVISORY", "advisory", wide=True),
     Column("HOSTS", "hosts_in_scope", wide=True),
     Column("PLAN", "generation", wide=True),
-    Column("HELD BY", lambda row: row["hold"]["reason"] if row["hold"] else ""),
+    Column("HELD BY", lambda row: "{by}: {reason}".format_map(row["hold"]) if row["hold"] else ""),
 )
 
 
@@ -187,8 +187,6 @@ def report(rollout: RolloutId = None) -> None:
     if chosen().for_programs:
         print(document(api.get(f"/rollouts/{rollout_id}/report"), chosen()))
         return
-    from rich.console import Console
-
     from scheduler.progress import Progress
     from scheduler.rollout import GuestRecord
     from scheduler.show_report import report as rendered
@@ -198,4 +196,4 @@ def report(rollout: RolloutId = None) -> None:
         GuestRecord.model_validate(one, extra="ignore")
         for one in api.all(f"/rollouts/{rollout_id}/guests")
     ]
-    Console().print(rendered(view, guests))
+    print_whole(rendered(view, guests))

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
-from scheduler.cli_ask import Api, Refused
+from scheduler.cli_ask import Api, Refused, segment
 from scheduler.cli_exit import Exit
 from scheduler.cli_forecast import pause_costs
-from scheduler.cli_people import Reason, RolloutId, Yes, ask, chosen, sure, the_rollout, why
+from scheduler.cli_people import (
+    NotAsked,
+    Reason,
+    RolloutId,
+    Yes,
+    ask,
+    chosen,
+    sure,
+    the_rollout,
+    why,
+)
 from scheduler.cli_print import print_lines
 from scheduler.wishes import START_WAIT_S
 
@@ -30,14 +39,22 @@ SAID = {
 
 
 def pause(
-    rollout: RolloutId = None, wave: Wave = None, host: Host = None, reason: Reason = ""
+    rollout: RolloutId = None,
+    wave: Wave = None,
+    host: Host = None,
+    reason: Reason = "",
+    yes: NotAsked = False,
 ) -> None:
     """No new step from this moment; running ones end. Works without the controller."""
     _act(rollout, wave, host, "pause", reason)
 
 
 def resume(
-    rollout: RolloutId = None, wave: Wave = None, host: Host = None, reason: Reason = ""
+    rollout: RolloutId = None,
+    wave: Wave = None,
+    host: Host = None,
+    reason: Reason = "",
+    yes: NotAsked = False,
 ) -> None:
     """Go on after a pause, or after a doubt that a person has looked into."""
     _act(rollout, wave, host, "resume", reason)
@@ -100,7 +117,7 @@ def _act(
     if wave is not None:
         path, what = f"{path}/waves/{wave}", f"{what}, wave {wave}"
     elif host is not None:
-        path, what = f"{path}/hosts/{quote(host, safe='')}", f"{what}, host {host}"
+        path, what = f"{path}/hosts/{segment(host)}", f"{what}, host {host}"
     sure(f"{action} {what}?", yes)
     said = api.act(f"{path}/actions/{action}", {"reason": why(reason)})
     lines = [f"{what} {SAID[action]}"]

@@ -59,6 +59,7 @@ class Desk:
     def take_inventory(self, inventory: Inventory) -> None:
         """Use another inventory from now on."""
         self._addresses = {host.name: host.address or host.name for host in inventory.hosts}
+        self._classes = {guest.name: guest.guest_class for guest in inventory.guests}
 
     @property
     def hosts(self) -> list[str]:
@@ -165,6 +166,10 @@ class Desk:
     def where(self, guest: str) -> tuple[str, ...]:
         """The hosts whose newest reports show a guest of that name, or a domain of that UUID."""
         return tuple(sorted(self._where.get(guest, ())))
+
+    def named_class(self, guest: str) -> str | None:
+        """The class that the inventory gives a guest; None: it is what its host says."""
+        return self._classes.get(guest)
 
     def ask(self, host: str, now_ms: int) -> int:
         """Ask a host to look again; a report that answers this number began after this call."""

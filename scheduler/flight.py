@@ -20,6 +20,8 @@ from scheduler.rollout import attempt_id
 
 ROUNDS = 5
 FRAMES_OF_A_MIB = 256
+BEGUN = 0.01
+"""Of its memory: a rate of what came before is one of handshakes, and no bound of anything."""
 ROUND = re.compile(r"Frames iteration (\d+): (\d+)/(\d+)")
 
 
@@ -44,7 +46,7 @@ def flight(attempt: Attempt, memory_mib: int, taken_at: datetime) -> Flight | No
     sent_mib = attempt.bytes_sent / 2**20
     # Both times are by the host's own clock.
     ran_s = (taken_at - attempt.started_at).total_seconds() if attempt.started_at else 0.0
-    rate = sent_mib / ran_s if ran_s > 0 and sent_mib > 0 else None
+    rate = sent_mib / ran_s if ran_s > 0 and sent_mib >= BEGUN * memory_mib > 0 else None
     rounds = _rounds(attempt.output_tail)
     low, high, words = _left(sent_mib, memory_mib, rate, rounds)
     return Flight(
@@ -71,14 +73,14 @@ def _left(
 ) -> tuple[float | None, float | None, str]:
     """(at least, at most, words) in seconds."""
     if rate is None:
-        return None, None, "unknown: nothing was sent yet"
+        return None, None, "unknown: next to nothing was sent yet"
     newest = max(rounds, default=0)
     done_mib, total_mib = rounds.get(newest, (sent_mib, float(memory_mib)))
     low_s = max(0.0, total_mib - done_mib) / rate
     if newest == 0:
         if sent_mib > memory_mib:
             return low_s, None, "unknown: it sends again what the guest writes meanwhile"
-        return low_s, None, f"at least {low_s:.0f} s: what the guest writes comes on top"
+        return low_s, None, f"at least {_span(low_s)}: what the guest writes comes on top"
     before_mib = rounds[newest - 1][1] if newest - 1 in rounds else float(memory_mib)
     if total_mib >= before_mib:
         return low_s, None, "unknown: the guest writes memory as fast as it is sent"
@@ -86,7 +88,11 @@ def _left(
     shrinks = total_mib / before_mib
     more_mib = sum(total_mib * shrinks**n for n in range(1, ROUNDS - newest + 1))
     high_s = low_s + more_mib / rate
-    return low_s, high_s, f"{low_s:.0f} to {high_s:.0f} s"
+    return low_s, high_s, f"{low_s:.0f} to {_span(high_s)}"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 300 else f"{seconds:.0f} s ({seconds / 60:.0f} min)"
 
 
 def flights(book: Book, reports: Mapping[str, Report]) -> dict[str, Flight]:

@@ -252,7 +252,8 @@ def _other_limits(now: Ceilings) -> list[tuple[str, Ceilings]]:
     away = [math.ceil(now.away * 1.5), now.away * 2]
     group = now.away_in_group and now.away_in_group * 2
     out, arriving = now.moves_out + 1, now.moves_in + 1
-    words = f"max_hosts_away {now.away} -> {{}}" + (", groups doubled" if group else "")
+    grouped = f" (per group {now.away_in_group} -> {group})" if group else ""
+    words = f"max_hosts_away {now.away} -> {{}}{grouped}"
     moves = f"moves per host {now.moves_out} out, {now.moves_in} in -> {out}, {arriving}"
     more = [Ceilings(now.moves_out, now.moves_in, one, group) for one in dict.fromkeys(away)]
     both = f"{words.format(away[-1])}; {moves}"

@@ -34,6 +34,9 @@ class Sight(Protocol):
     def where(self, guest: str) -> tuple[str, ...]:
         """The hosts whose newest reports show a guest of that name, or a domain of that UUID."""
 
+    def named_class(self, guest: str) -> str | None:
+        """The class that the inventory gives a guest; None: it is what its host says."""
+
 
 class Answer(StrEnum):
     """What a gate says."""

@@ -181,7 +181,7 @@ def _order(draft: Draft, step: Step, gate: Gate, sight: Sight, limits: Limits) -
             gate.guest.name,
             step.host,
             uuid=gate.guest.uuid,
-            guest_class=gate.guest.guest_class,
+            guest_class=sight.named_class(gate.guest.name) or gate.guest.guest_class,
         )
     _mark_host(draft, ordered)
     leaves_again(draft, ordered)

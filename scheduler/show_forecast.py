@@ -57,15 +57,15 @@ def lines(said: Forecast) -> Iterable[str]:
 def _speeds(seen: Speeds) -> Iterable[str]:
     rate = f", {seen.mib_per_s:.0f} MiB/s each" if seen.mib_per_s else ""
     failing = f"{100 * seen.failing:.1f} % of attempts come to nothing"
-    yield f"moves: {_speed(seen.move)}{rate}; {failing}"
-    middle = f", {duration(seen.reboot_s)} in the middle" if seen.reboot_s else ""
-    yield f"reboots: {_speed(seen.reboot)}{middle}"
+    yield f"moves: taken to last {_speed(seen.move)}{rate}; {failing}"
+    middle = f", half of them in at most {duration(seen.reboot_s)}" if seen.reboot_s else ""
+    yield f"reboots: taken to last {_speed(seen.reboot)}{middle}"
 
 
 def _speed(seen: Speed) -> str:
     if not seen.steps:
-        return "as planned (none has ended yet)"
-    return f"{seen.ratio:.2f} times as long as planned, by {seen.steps} that ended"
+        return "as long as planned (none has ended yet)"
+    return f"{seen.ratio:.2f} times as long as planned, after {seen.steps} that ended"
 
 
 def _late(said: Forecast) -> RenderableType:

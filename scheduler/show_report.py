@@ -18,11 +18,13 @@ from scheduler.text import plain
 
 LISTED = 12
 """Names in a list before it ends in "and N more"."""
+PLANNED_WITH = "planned times and their bound: with the durations planned with; hosts may be faster"
 
 
 def report(progress: Progress, guests: Sequence[GuestRecord]) -> RenderableType:
     """The report on a rollout, as far as it has come; `guests` in the order of their names."""
-    parts: list[RenderableType] = [headline(progress), Text(), _figures(progress), Text()]
+    parts: list[RenderableType] = [headline(progress), Text(), _figures(progress)]
+    parts += [Text(PLANNED_WITH, "dim"), Text()]
     parts += _sections(progress, guests)
     return Group(*parts)
 

@@ -221,6 +221,9 @@ class Sim:
 
         return tuple(host.name for host in self.hosts.values() if shows(host))
 
+    def named_class(self, guest: str) -> str | None:
+        return next((g.guest_class for g in self.inventory.guests if g.name == guest), None)
+
     # What other people do meanwhile.
 
     def shut_down_by_owner(self, guest: str) -> None:

@@ -71,6 +71,17 @@ def test_nothing_is_claimed_before_anything_was_sent_or_without_counters() -> No
     assert flight(attempt, 1000, START) is None
 
 
+def test_handshakes_before_the_memory_bound_nothing() -> None:
+    seen = after(1, 0.04)
+    assert seen is not None and seen.left_low_s is None and seen.rate_mib_s is None
+    assert seen.words == "unknown: next to nothing was sent yet"
+
+
+def test_a_long_time_is_said_in_minutes_too() -> None:
+    seen = after(100, 100)
+    assert seen is not None and seen.words.startswith("at least 900 s (15 min)")
+
+
 def rolled() -> Sim:
     hosts = [host(f"h{n}", gib=16) for n in range(4)]
     sim = Sim(fleet(hosts, [guest(f"g{n}", f"h{n % 4}", gib=2) for n in range(12)]))

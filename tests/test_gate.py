@@ -47,6 +47,9 @@ class Seen:
     def address(self, host: str) -> str:
         return host
 
+    def named_class(self, guest: str) -> str | None:
+        return None
+
     def where(self, guest: str) -> tuple[str, ...]:
         reports = (self.report(name) for name in self.sim.hosts)
         seen = [r for r in reports if isinstance(r, Report)]

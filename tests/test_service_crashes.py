@@ -40,3 +40,28 @@ def test_a_class_is_released_by_the_security_role_alone(running: Served) -> None
     (last, first) = running.get("/audit", Role.ADMIN).json()["items"]
     assert (first["outcome"], first["action"]) == ("asked", "class.release")
     assert last["outcome"].startswith("refused: class pv 3.10-i386")
+
+
+def test_a_guest_has_one_class_everywhere_and_the_inventory_goes_first(
+    redis_client: redis.Redis,
+) -> None:
+    played = RedisFleet(redis_client, small_fleet())
+    named = tuple(
+        entry.model_copy(update={"guest_class": "named by hand" if entry.name == "g0" else None})
+        for entry in played.sim.inventory.guests
+    )
+    played.sim.inventory = played.sim.inventory.model_copy(update={"guests": named})
+    begun(played)
+    played.run(played.controller())
+    with served(redis_client, played) as running:
+        rollout = played.head().id
+        seen = {one["name"]: one for one in running.get("/guests").json()["items"]}
+        moved = running.get(f"/rollouts/{rollout}/guests").json()["items"]
+        on_host = running.get(f"/hosts/{seen['g0']['host']}").json()["guests_seen"]
+        rested = {one["guest_class"] for one in running.get("/classes").json()["items"]}
+    assert seen["g0"]["guest_class"] == "named by hand"
+    assert next(one for one in on_host if one["name"] == "g0")["guest_class"] == "named by hand"
+    by_dom0 = seen["g1"]["guest_class"]
+    classes = {one["name"]: one["guest_class"] for one in moved if one["moves"]}
+    assert classes.pop("g0") == "named by hand" and set(classes.values()) == {by_dom0}
+    assert rested == {"named by hand", by_dom0}

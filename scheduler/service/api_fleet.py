@@ -70,7 +70,7 @@ def host_detail(fleet: FleetView, name: str) -> HostDetail:
         boot_starts=list(report.boot_starts) if report else [],
         put_aside=list(report.put_aside) if report else [],
         attempts=list(report.attempts) if report else [],
-        guests_seen=list(report.guests) if report else [],
+        guests_seen=[fleet.as_classed(one) for one in report.guests] if report else [],
     )
 
 
@@ -126,7 +126,9 @@ def guests(
 def guests_out(fleet: FleetView, pairs: list[tuple[str, GuestSeen]]) -> list[GuestOut]:
     """Guests with their hosts and owners."""
     return [
-        GuestOut(**guest.model_dump(), host=host, owner=fleet.owner_of(guest.name))
+        GuestOut(
+            **fleet.as_classed(guest).model_dump(), host=host, owner=fleet.owner_of(guest.name)
+        )
         for host, guest in pairs
     ]
 

@@ -41,10 +41,16 @@ class FleetView:
     where: dict[str, tuple[int, ...]]  # guest's name -> places in `guests`
     owners: dict[str, str]  # host -> the rollout that may touch it
     guest_owners: dict[str, str]  # guest -> its owner, where the inventory names one
+    guest_classes: dict[str, str]  # the same of its class
 
     def owner_of(self, guest: str) -> str:
         """Who is asked about a guest; empty where the inventory does not say."""
         return self.guest_owners.get(guest, "")
+
+    def as_classed(self, guest: GuestSeen) -> GuestSeen:
+        """The guest with the class by which it is judged: the inventory's word goes first."""
+        named = self.guest_classes.get(guest.name)
+        return guest.model_copy(update={"guest_class": named}) if named else guest
 
 
 class GuestIndex:
@@ -96,6 +102,7 @@ class FleetReader:
         self._inventory = Inventory()
         self._index = GuestIndex()
         self._guest_owners: dict[str, str] = {}
+        self._guest_classes: dict[str, str] = {}
 
     def read(self, before: FleetView | None) -> FleetView:
         """The newest view; the old one where nothing has changed."""
@@ -120,7 +127,9 @@ class FleetReader:
             self._inventory = Inventory()
         self._desk.take_inventory(self._inventory)
         self._index = GuestIndex()
-        self._guest_owners = {g.name: g.owner for g in self._inventory.guests if g.owner}
+        guests = self._inventory.guests
+        self._guest_owners = {g.name: g.owner for g in guests if g.owner}
+        self._guest_classes = {g.name: g.guest_class for g in guests if g.guest_class}
         self._raw = raw
 
     def _view(self, owners: dict[str, str]) -> FleetView:
@@ -135,6 +144,7 @@ class FleetReader:
             where=self._index.where(),
             owners=owners,
             guest_owners=self._guest_owners,
+            guest_classes=self._guest_classes,
         )
 
     def _trouble(self, host: str, reports: dict[str, Report]) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.rollout import UNDER_WAY, HostRecord, Step, StepState
-from scheduler.service.pace import Pace, pace
+from scheduler.service.pace import Pace, forecast, pace
 
 WIDTH, LABEL, LANE, TOP = 1100, 150, 18, 24
 """Pixels of the drawing: its time axis, the names left of it, a lane's height, the scale above."""
 
+UNSEEN = (Kind.START, Kind.MEND, Kind.RETUNE)
+"""Neither empties a host nor reboots it; a start comes when both are over."""
 TICKS_S = (60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 24 * 3600)
 MOST_TICKS = 12
 
@@ -88,13 +90,10 @@ def _first_s(spans: Iterable[_Span]) -> float:
 
 def _spans(book: Book, now: datetime) -> dict[str, list[_Span]]:
     """Host -> what happened and what is planned: emptying (all moves as one), then the reboot."""
-    measured = pace(book, now) or Pace(0.0, 1.0, ())
+    measured = _pace_to_come(book, now)
     found: dict[str, list[_Span]] = {}
     for step in book.steps.values():
-        if step.kind in (Kind.MEND, Kind.RETUNE) or step.state in (
-            StepState.SKIPPED,
-            StepState.FAILED,
-        ):
+        if step.kind in UNSEEN or step.state in (StepState.SKIPPED, StepState.FAILED):
             continue
         start_s, end_s = _times(book, step, now, measured)
         span = _Span(start_s, end_s, _look(step), str(step.kind))
@@ -102,8 +101,19 @@ def _spans(book: Book, now: datetime) -> dict[str, list[_Span]]:
     return {host: _joined(spans) for host, spans in found.items()}
 
 
+def _pace_to_come(book: Book, now: datetime) -> Pace:
+    """Where the plan's clock stands, and how fast it goes on: it ends when the forecast does."""
+    measured = pace(book, now) or Pace(0.0, 1.0, ())
+    newest = [s for s in book.steps.values() if s.generation == book.rollout.generation]
+    ahead_s = max((step.planned_end_s for step in newest), default=0.0) - measured.reached_s
+    left_s, _ = forecast(book, now)
+    if left_s is None or ahead_s <= 0:
+        return measured
+    return replace(measured, real_per_planned=left_s / ahead_s)
+
+
 def _times(book: Book, step: Step, now: datetime, measured: Pace) -> tuple[float, float]:
-    """When a step was, is, or will be: as measured, else as planned at the pace so far."""
+    """When a step was, is, or will be: as measured, else as planned at the pace to come."""
     created = book.rollout.created_at
     now_s = (now - created).total_seconds()
     # A host that reboots cannot say when it began: the order was what began it.

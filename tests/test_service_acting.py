@@ -117,7 +117,11 @@ def test_malformed_json_is_422_and_never_a_defect(running: Served) -> None:
     with running.client(Role.ON_CALL, **{"Idempotency-Key": "key-of-mine-3"}) as client:
         for raw in (b"{", b"\xff\xfe", b"", b"null", b'"reason"', b"[" * 5000):
             answer = client.post(path, content=raw, headers={"content-type": "application/json"})
-            refused(answer, 422, "invalid")
+            refused(answer, 422, "invalid", "JSON")
+        # What `curl -d` sends unless it is told otherwise.
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        answer = client.post(path, content=b'{"reason": "a test"}', headers=form)
+        refused(answer, 422, "invalid", "Content-Type: application/json")
         answer = client.put(path, json=REASON)
         refused(answer, 405, "method_not_allowed")
 

@@ -12,6 +12,7 @@ import redis
 
 from scheduler.service.access import Role
 from scheduler.service.guard import LONGER_BYTES, MAX_BODY_BYTES
+from scheduler.service.paging import encode
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, begun, refused, served, small_fleet
 
@@ -115,6 +116,15 @@ def test_every_plan_of_a_rollout_is_listed(running: Served) -> None:
     assert plan == {"generation": 1, "href": "/api/v1/rollouts/xsa-1/plans/1"}
     assert running.get(plan["href"].removeprefix("/api/v1")).json()["format"] == "xenroll.plan/1"
     refused(running.get("/rollouts/xsa-9/plans"), 404, "not_found", "xsa-9")
+
+
+def test_a_cursor_that_was_tampered_with_is_bad_input_and_never_an_away_server(
+    running: Served,
+) -> None:
+    for key in ((), ("x",), ("+",), ("1",), ("(1-1",), ("1-1", "2"), (f"{2**64}-0",)):
+        for path in ("/audit", "/rollouts/xsa-1/events"):
+            answer = running.get(path, role=Role.ADMIN, cursor=encode(key))
+            refused(answer, 422, "invalid", "query.cursor")
 
 
 def test_the_newest_events_are_the_last_page(running: Served) -> None:

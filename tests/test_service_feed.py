@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from scheduler.embedded import EmbeddedServer
 from scheduler.rollout import Happening
+from scheduler.service import api_events
 from scheduler.service import feed as feed_module
 from scheduler.service.access import Role
 from scheduler.service.feed import Feed, LiveEvent, order_of
@@ -175,10 +181,28 @@ def test_what_happens_before_the_reader_has_begun_to_read_is_told(
 
 
 def test_an_id_that_is_none_is_refused(running: Served) -> None:
-    for wrong in ("x", "1-1", "1-1.", "-1-1.x", "1" * 200, "9" * 25 + "-0.x"):
+    for wrong in ("x", "1-1", "1-1.", "-1-1.x", "1" * 200, "9" * 25 + "-0.x", f"{2**64}-0.x"):
         answer = running.get("/events", since=wrong)
         assert answer.status_code == 422 and answer.json()["code"] == "invalid", wrong
     assert running.get("/events", None).status_code == 401
+
+
+def test_a_rollout_that_is_not_there_cannot_be_followed(running: Served) -> None:
+    answer = running.get("/events", rollout="xsa-2")
+    assert answer.status_code == 404 and "xsa-2" in answer.json()["detail"]
+
+
+def test_who_follows_while_the_server_is_away_is_cut_off_and_comes_back(tmp_path: Path) -> None:
+    server = EmbeddedServer(tmp_path / "data")
+    server.start()
+    with redis.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0)) as client:
+        feed = Feed(Store(client, "test"), lambda line: None)
+        server.stop()
+
+        async def said() -> list[str]:
+            return [line async for line in api_events._lines(feed, "0-0.xsa-1", None)]
+
+        assert [line[:9] for line in asyncio.run(said())] == [": follows"]
 
 
 def test_a_listener_that_lags_is_cut_off_and_can_come_back(redis_client: redis.Redis) -> None:

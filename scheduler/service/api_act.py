@@ -9,7 +9,7 @@ from scheduler.service.api_rollouts import Id
 from scheduler.service.audit import Numbered
 from scheduler.service.deed import OnCallDeed, SecurityDeed
 from scheduler.service.deeds import Action, start, want
-from scheduler.service.paging import Cursor, Limit, Page, decode, encode
+from scheduler.service.paging import Cursor, Limit, Page, encode, stream_place
 from scheduler.service.parts import Admin, Parts
 from scheduler.service.shapes import Accepted, ActionBody, StartBody, Started
 
@@ -40,7 +40,7 @@ def start_rollout(body: StartBody, deed: SecurityDeed) -> JSONResponse:
 @router.get("/audit", tags=["audit"])
 def audit(who: Admin, parts: Parts, cursor: Cursor = None, limit: Limit = 100) -> Page[Numbered]:
     """Every change, the newest first: who, why, what, and the request's id."""
-    after = decode(cursor)[0] if cursor and decode(cursor) else None
+    after = stream_place(cursor) if cursor else None
     entries = parts.audit.read(after, limit + 1)
     shown = entries[:limit]
     more = encode((shown[-1].id,)) if len(entries) > limit else None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
+from redis.exceptions import RedisError
 
 from scheduler.service.feed import Feed, LiveEvent, order_of
 from scheduler.service.parts import Parts, Viewer
 from scheduler.service.problem import Problem
+from scheduler.store import NoRollout
 
 router = APIRouter(tags=["events"])
 
@@ -33,6 +36,16 @@ def _place(
     return place or None
 
 
+def _known(
+    parts: Parts,
+    rollout: Annotated[str | None, Query(max_length=160, description="Only this one.")] = None,
+) -> str | None:
+    """The rollout that is asked for: nothing would ever be heard of one that is not there."""
+    if rollout is not None and rollout not in parts.store.ids():
+        raise NoRollout(rollout)
+    return rollout
+
+
 class EventStream(StreamingResponse):
     """Server-sent events.
 
@@ -47,7 +60,7 @@ async def events(
     who: Viewer,
     parts: Parts,
     place: Annotated[str | None, Depends(_place)],
-    rollout: Annotated[str | None, Query(max_length=160, description="Only this one.")] = None,
+    rollout: Annotated[str | None, Depends(_known)],
 ) -> EventStream:
     """Follow all rollouts, or one; comes back where it was cut off by Last-Event-ID."""
     # A proxy that keeps the answer until it is whole would keep it for ever.
@@ -57,8 +70,10 @@ async def events(
 async def _lines(feed: Feed, place: str | None, rollout: str | None) -> AsyncIterator[str]:
     with feed.listening(rollout) as listener:
         yield f": follows\nretry: {RECONNECT_MS}\n\n"
-        async for event in feed.events(listener, place):
-            yield _sent(event)
+        # Whoever is cut off because the server is away comes back with the id of what they have.
+        with suppress(RedisError):
+            async for event in feed.events(listener, place):
+                yield _sent(event)
 
 
 def _sent(event: LiveEvent | None) -> str:

@@ -13,7 +13,7 @@ from scheduler.progress import Progress, WaveView
 from scheduler.rollout import GuestRecord, HostRecord, Rollout, Step, StepState
 from scheduler.service.exposure import Curve
 from scheduler.service.feed import LiveEvent
-from scheduler.service.paging import Cursor, Limit, Page, decode, encode, page, page_of_log
+from scheduler.service.paging import Cursor, Limit, Page, encode, page, page_of_log, stream_place
 from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.problem import no_such
 from scheduler.service.shapes import CrashOut, PlanOut, RolloutOut, Starting
@@ -163,7 +163,7 @@ def rollout_events(
     if newest:
         last = Streams(parts.store.client).newest(rollout_id, limit)
         return Page(items=_events(rollout_id, last), next=None)
-    place = _place(cursor)
+    place = stream_place(cursor) if cursor else "0-0"
     lines = Streams(parts.store.client).after(rollout_id, place, limit + 1)
     more = encode((lines[limit - 1][0],)) if len(lines) > limit else None
     return Page(items=_events(rollout_id, lines[:limit]), next=more)
@@ -181,13 +181,6 @@ def starting(rollout_id: Id, who: Viewer, parts: Parts) -> Starting:
     """What was allowed to start a moment ago: after a pause this empties."""
     _known(parts, rollout_id)
     return Starting(attempts=sorted(parts.store.being_started(rollout_id)))
-
-
-def _place(cursor: str | None) -> str:
-    (place,) = decode(cursor)[:1] or ("",) if cursor else ("0-0",)
-    major, _, minor = place.partition("-")
-    fits = major.isdecimal() and minor.isdecimal() and max(int(major), int(minor)) < 2**63
-    return place if fits and place.isascii() else "0-0"
 
 
 def _known(parts: Service, rollout_id: str) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.exceptions import RedisError
 
 from scheduler.rollout import Happening
-from scheduler.service.streams import Streams
+from scheduler.service.streams import Streams, is_stream_id
 from scheduler.store import Store
 
 ID_FORM = re.compile(r"^(\d{1,20})-(\d{1,20})\.([A-Za-z0-9_-]{1,160})$")
@@ -52,7 +52,7 @@ class LiveEvent(BaseModel):
 def order_of(event_id: str) -> Order:
     """An id as something to compare. Raises ValueError."""
     form = ID_FORM.match(event_id)
-    if form is None:
+    if form is None or not is_stream_id(f"{form[1]}-{form[2]}"):
         raise ValueError(f"{event_id[:80]!r} is no id of an event")
     return int(form[1]), int(form[2]), form[3]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from scheduler.book import Book
@@ -75,3 +75,14 @@ def forecast(book: Book, now: datetime) -> tuple[float | None, float | None]:
         return p50_s, None
     slow = statistics.quantiles(parts, n=10, method="inclusive")[-1]
     return p50_s, p50_s * max(1.0, slow / mean)
+
+
+def pace_to_come(book: Book, now: datetime) -> Pace:
+    """Where the plan's clock stands, and how fast it goes on: it ends when the forecast does."""
+    measured = pace(book, now) or Pace(0.0, 1.0, ())
+    newest = [s for s in book.steps.values() if s.generation == book.rollout.generation]
+    ahead_s = max((step.planned_end_s for step in newest), default=0.0) - measured.reached_s
+    left_s, _ = forecast(book, now)
+    if left_s is None or ahead_s <= 0:
+        return measured
+    return replace(measured, real_per_planned=left_s / ahead_s)

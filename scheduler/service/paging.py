@@ -13,6 +13,7 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from scheduler.service.problem import Problem
+from scheduler.service.streams import is_stream_id
 
 T = TypeVar("T")
 Key = tuple[str, ...]
@@ -70,6 +71,14 @@ def decode(cursor: str) -> Key:
     if not isinstance(key, list) or not all(isinstance(part, str) for part in key):
         raise _bad()
     return tuple(key)
+
+
+def stream_place(cursor: str) -> str:
+    """The id of a stream's line in a cursor, as Redis takes it. Raises Problem 422."""
+    key = decode(cursor)
+    if len(key) != 1 or not is_stream_id(key[0]):
+        raise _bad()
+    return key[0]
 
 
 def _bad() -> Problem:

@@ -121,9 +121,21 @@ async def _no_rollout(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    details = [(_field(one), str(one["msg"])) for one in error.errors()[:20]]
+    details = [_said(one) for one in error.errors()[:20]]
     said = "; ".join(f"{name}: {message}" for name, message in details[:3])
     return answer(request, Problem(422, "invalid", short(said), details))
+
+
+NO_OBJECT = "expected a JSON object, sent with Content-Type: application/json"
+
+
+def _said(error: Mapping[str, Any]) -> tuple[str, str]:
+    """The field, and what is wrong with it in words for whoever sent it."""
+    if error["type"] == "json_invalid":
+        return "body", f"no JSON: {error.get('ctx', {}).get('error', 'it breaks off')}"
+    if error["loc"] == ("body",) and error["type"] in ("missing", "model_attributes_type"):
+        return "body", NO_OBJECT
+    return _field(error), str(error["msg"])
 
 
 def _field(error: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from scheduler.forecast_assumed import assumed, in_short
 from scheduler.progress import ClassAtRest, StepView
 from scheduler.rollout import ENDED, Happening, HostState, Step, StepState
 from scheduler.service import present
-from scheduler.service.pace import pace
+from scheduler.service.pace import pace, pace_to_come
 from scheduler.service.views import FleetView, RolloutView
 
 QUIET = frozenset(
@@ -160,7 +160,7 @@ def _held(view: RolloutView, fleet: FleetView) -> list[Held]:
 
 def _next(book: Book, now: datetime) -> list[NextHost]:
     """Hosts that are not touched yet, in the order in which the plan comes to them."""
-    measured = pace(book, now)
+    measured = pace_to_come(book, now) if pace(book, now) else None
     left: dict[str, list[Step]] = {}
     for name in book.unfinished:
         step = book.steps[name]

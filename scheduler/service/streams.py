@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -13,6 +14,13 @@ Line = tuple[str, Happening]
 """A line of an event log, and the id it has in its stream."""
 
 AT_ONCE = 1000
+ID_FORM = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+
+
+def is_stream_id(text: str) -> bool:
+    """Whether Redis takes it for the id of a line; another one it refuses as if it were away."""
+    form = ID_FORM.fullmatch(text)
+    return form is not None and max(int(form[1]), int(form[2])) < 2**64
 
 
 class Streams:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from agents.wire import Kind
 from scheduler.book import Book
 from scheduler.rollout import UNDER_WAY, HostRecord, Step, StepState
-from scheduler.service.pace import Pace, forecast, pace
+from scheduler.service.pace import Pace, pace_to_come
 
 WIDTH, LABEL, LANE, TOP = 1100, 150, 18, 24
 """Pixels of the drawing: its time axis, the names left of it, a lane's height, the scale above."""
@@ -90,7 +90,7 @@ def _first_s(spans: Iterable[_Span]) -> float:
 
 def _spans(book: Book, now: datetime) -> dict[str, list[_Span]]:
     """Host -> what happened and what is planned: emptying (all moves as one), then the reboot."""
-    measured = _pace_to_come(book, now)
+    measured = pace_to_come(book, now)
     found: dict[str, list[_Span]] = {}
     for step in book.steps.values():
         if step.kind in UNSEEN or step.state in (StepState.SKIPPED, StepState.FAILED):
@@ -99,17 +99,6 @@ def _spans(book: Book, now: datetime) -> dict[str, list[_Span]]:
         span = _Span(start_s, end_s, _look(step), str(step.kind))
         found.setdefault(step.host, []).append(span)
     return {host: _joined(spans) for host, spans in found.items()}
-
-
-def _pace_to_come(book: Book, now: datetime) -> Pace:
-    """Where the plan's clock stands, and how fast it goes on: it ends when the forecast does."""
-    measured = pace(book, now) or Pace(0.0, 1.0, ())
-    newest = [s for s in book.steps.values() if s.generation == book.rollout.generation]
-    ahead_s = max((step.planned_end_s for step in newest), default=0.0) - measured.reached_s
-    left_s, _ = forecast(book, now)
-    if left_s is None or ahead_s <= 0:
-        return measured
-    return replace(measured, real_per_planned=left_s / ahead_s)
 
 
 def _times(book: Book, step: Step, now: datetime, measured: Pace) -> tuple[float, float]:

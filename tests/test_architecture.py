@@ -43,7 +43,7 @@ ONE_PLACE = {
     "prometheus_client": r"scheduler/service/metrics\w*\.py|tests/test_service_metrics\.py",
     "jwt": r"scheduler/service/oidc\.py",
     "cryptography": r"",
-    "httpx": r"scheduler/cli_ask\.py|tests/\w+\.py",
+    "httpx": r"scheduler/cli_(ask|answer)\.py|tests/\w+\.py",
     "selenium": r"tests/\w+\.py",
     "schemathesis": r"tests/\w+\.py",
     "hypothesis": r"",

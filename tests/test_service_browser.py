@@ -127,7 +127,25 @@ def test_who_walks_the_cards_by_keyboard_keeps_their_place(page: Browser) -> Non
         page.wait(lambda where=selector: page.all(where))
         page.run("document.querySelector(arguments[0]).focus()", selector)
         renewed(page)
-        assert page.run("return document.activeElement.matches(arguments[0])", selector)
+        page.wait(lambda where=selector: focused(page, where), "focus is where it was")
+    assert page.complaints() == []
+
+
+def focused(page: Browser, selector: str) -> bool:
+    return bool(page.run("return document.activeElement.matches(arguments[0])", selector))
+
+
+def test_escape_gives_focus_back_to_the_button_although_it_was_made_anew(page: Browser) -> None:
+    page.log_in(Role.ON_CALL)
+    page.live()
+    for selector in ("#do-abort", "#cards button[data-part=wave]"):
+        page.wait(lambda where=selector: page.all(where))
+        page.find(selector).send_keys(Keys.ENTER)
+        page.wait(lambda: page.all("dialog[open]"))
+        renewed(page)
+        page.driver.switch_to.active_element.send_keys("looked", Keys.ESCAPE)
+        page.wait(lambda: not page.all("dialog[open]"))
+        page.wait(lambda where=selector: focused(page, where), "focus is where it was")
     assert page.complaints() == []
 
 

@@ -26,8 +26,13 @@ function loginPage() {
     .then((said) => { if (said.open) location.replace(form.elements.next.value); });
 }
 
+const nameOf = (one) => one.id + "|" + (one.getAttribute("href") ?? "") + "|" + JSON.stringify(one.dataset);
+
 function dialogs() {
+  let opener = "";
   document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-ask], [data-part]");
+    if (button) opener = nameOf(button);
     const ask = event.target.closest("[data-ask]");
     if (ask) byId("ask-" + ask.dataset.ask)?.showModal();
     if (ask?.dataset.ask === "pause") htmx.trigger("#pause-for", "asked");
@@ -35,6 +40,12 @@ function dialogs() {
     if (part) askPart(part.dataset);
     if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
   });
+  // The browser gives focus back to the button that opened it; that may have been made anew since.
+  document.addEventListener("close", (event) => {
+    const here = document.activeElement;
+    if (here !== document.body && !event.target.contains(here)) return;
+    [...document.querySelectorAll("[data-ask], [data-part]")].find((one) => nameOf(one) === opener)?.focus();
+  }, true);
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();
     event.target.dataset.sent = "1";
@@ -150,18 +161,17 @@ function relabel(square, letter) {
 // Who walks through the cards by keyboard keeps their place when the cards are made anew.
 function keepFocus() {
   const reachable = (box) => [...box.querySelectorAll("a[href], button")];
-  const name = (one) => one.id + "|" + (one.getAttribute("href") ?? "") + "|" + JSON.stringify(one.dataset);
   let kept = null;
   byId("live").addEventListener("htmx:beforeSwap", () => {
     const here = document.activeElement;
     const box = here?.closest("#live, #cards");
-    kept = box && { id: box.id, name: name(here), at: reachable(box).indexOf(here) };
+    kept = box && { id: box.id, name: nameOf(here), at: reachable(box).indexOf(here) };
   });
   byId("live").addEventListener("htmx:afterSettle", () => {
     if (!kept || document.activeElement !== document.body) return;
     const all = reachable(byId(kept.id));
     const away = (one) => Math.abs(all.indexOf(one) - kept.at);
-    const same = all.filter((one) => name(one) === kept.name).sort((a, b) => away(a) - away(b));
+    const same = all.filter((one) => nameOf(one) === kept.name).sort((a, b) => away(a) - away(b));
     same[0]?.focus({ preventScroll: true });
   });
 }

@@ -190,21 +190,15 @@ def begin(
     public = ", ".join(one.shown(drawn.at, knows=False) for one in wish.advisories)
     rollout_id = free_id(public or wish.advisory, store.ids())
     builds = build_ids(wish.advisories) if wish.advisories else wish.fixed_builds
-    request = Request(
-        rollout_id,
-        wish.advisory,
-        builds,
-        wish.by,
-        drawn.at,
-        wish.advisories,
-        drawn.notice_s,
-        drawn.keeps,
-        drawn.livepatch,
-        drawn.gates,
-    )
+    more = (drawn.notice_s, drawn.keeps, drawn.livepatch, drawn.gates)
+    said = (rollout_id, wish.advisory, builds, wish.by, drawn.at, wish.advisories)
+    request = Request(*said, *more)
     holds, guests = drawn.at_rest.holds, drawn.at_rest.guests
     rollout = new_rollout(request, drawn.planned)
-    rollout = rollout.model_copy(update={"quarantined": tuple(holds), "quarantines": holds})
+    # Hosts remember the newest life of a rollout of this name, also where the server forgot it.
+    life = {"epoch": int(drawn.at.timestamp())}
+    at_rest = {"quarantined": tuple(holds), "quarantines": holds}
+    rollout = rollout.model_copy(update=life | at_rest)
     if waits or second_person:
         rollout = waiting(rollout, second_person)
     plan, canaries = drawn.planned.plan, drawn.planned.fleet.policy.canary_hosts

@@ -17,7 +17,9 @@ from scheduler.retries import failed_again, try_later
 from scheduler.rollout import HostState, RolloutState, Step, StepState, attempt_id
 from scheduler.standstill import over
 
-NOT_NOW = {RefusalCode.PAUSED, RefusalCode.ABORTED, RefusalCode.STALE, RefusalCode.REVOKED}
+NOT_NOW = {RefusalCode.PAUSED, RefusalCode.ABORTED, RefusalCode.REVOKED}
+MOST_STALE = 12
+"""Refusals of this kind in a row that orders which lay for too long, or an abort, can explain."""
 SUCCESS = {Outcome.MOVED, Outcome.DONE}
 
 
@@ -40,7 +42,7 @@ def _started(draft: Draft, step: Step) -> Step:
         return step
     draft.say("started", describe(step), step)
     return draft.put_step(
-        step, StepState.RUNNING, started_at=draft.now, tries=step.tries + 1, refusals=0
+        step, StepState.RUNNING, started_at=draft.now, tries=step.tries + 1, refusals=0, stale=0
     )
 
 
@@ -52,6 +54,9 @@ def _refused(draft: Draft, step: Step, attempt: Attempt, limits: Limits) -> None
         draft.put_host(step.host, HostState.DRAINING)  # it is not away, and is to be heard
     if attempt.refusal in NOT_NOW:
         return
+    if attempt.refusal is RefusalCode.STALE:
+        _stale(draft, waiting, reason, limits)
+        return
     draft.say("refused", f"{step.host} refused: {reason}", step)
     if step.refusals + 1 >= limits.max_tries:
         if step.kind is Kind.LIVEPATCH and attempt.refusal is not RefusalCode.GATE:
@@ -61,6 +66,17 @@ def _refused(draft: Draft, step: Step, attempt: Attempt, limits: Limits) -> None
         return
     wait = timedelta(seconds=limits.gate_backoff_s)
     draft.put_step(waiting, refusals=step.refusals + 1, not_before=draft.now + wait)
+
+
+def _stale(draft: Draft, step: Step, reason: str, limits: Limits) -> None:
+    """It is ordered anew with the epoch of now; a host that knows a newer one needs a person."""
+    wait = timedelta(seconds=limits.gate_backoff_s)
+    draft.put_step(step, stale=step.stale + 1, not_before=draft.now + wait)
+    if step.stale + 1 < MOST_STALE:
+        return
+    draft.put_step(draft.step(step.id), stale=0)
+    draft.say("refused", f"{step.host} refused {MOST_STALE} times: {reason}", step)
+    stop(draft, f"{describe(step)}: {step.host} refuses it again and again: {reason}")
 
 
 def _drop(draft: Draft, step: Step) -> None:

@@ -88,6 +88,7 @@ class Step(Frozen):
     attempt: int = 0  # number of the newest attempt; 0: none yet
     tries: int = 0  # attempts that were started
     refusals: int = 0  # attempts that a gate on the host refused, in a row
+    stale: int = 0  # attempts that its host refused as of an older life, in a row
     mends: int = 0  # rounds of cleaning up
     not_before: datetime | None = None  # back-off
     held_since: datetime | None = None  # a gate here says no

@@ -13,7 +13,7 @@ from scheduler.draft import Draft
 from scheduler.gate import Answer, Blame, Gate, Sight, check, moved_away
 from scheduler.hooking import asks_first, empty_now, leaves_again
 from scheduler.limits import Limits
-from scheduler.livepatching import gave_up, not_yet, patched
+from scheduler.livepatching import already_safe, gave_up, not_yet, patched
 from scheduler.load import Load, load_of, waits_its_turn
 from scheduler.move_limits import alarm_s
 from scheduler.retries import rests
@@ -48,7 +48,8 @@ def hand_out(draft: Draft, sight: Sight, limits: Limits) -> None:
 
 
 def _ask_gates(draft: Draft, step: Step, load: Load, sight: Sight, limits: Limits) -> None:
-    gate = not_yet(draft, step) or check(step, sight, load.room_mib)
+    first = not_yet(draft, step) or already_safe(draft, step, sight)
+    gate = first or check(step, sight, load.room_mib)
     if gate.answer is Answer.GO:
         gate = another_copy(draft, step, sight) or gate
     asked = questions(gate)

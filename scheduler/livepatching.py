@@ -188,6 +188,17 @@ def not_yet(draft: Draft, step: Step) -> Gate | None:
     return hold(f"{host.name} has to be live-patched again before it takes guests")
 
 
+def already_safe(draft: Draft, step: Step, sight: Sight) -> Gate | None:
+    """No host is rebooted that is safe by now: somebody did it, or a server forgot that we did."""
+    rollout, report = draft.rollout, sight.report(step.host)
+    if step.kind is not Kind.REBOOT or isinstance(report, str):
+        return None
+    told = bool(rollout.advisories or rollout.fixed_builds)
+    if not told or choice_now(rollout, draft.host(step.host), report).in_scope:
+        return None
+    return Gate(Answer.DIFFERS, f"{step.host} is safe already: it is not rebooted again")
+
+
 def still_exposed(draft: Draft, sight: Sight) -> str:
     """Why a rollout without a step left is not complete, by what the agents show; empty: it is."""
     rollout = draft.rollout

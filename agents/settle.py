@@ -74,7 +74,10 @@ def settle_stop(order: Order, attempt: Attempt, report: Report) -> Verdict:
         )
     if copy.condition is Condition.SHUT_DOWN:
         text = f"{order.guest} is shut down, but its domain {copy.domid} on {report.host} was kept"
-        return unknown(f"{text}: by its configuration, or as xl does not watch it any more")
+        why = "by its configuration, or as xl does not watch it any more"
+        return unknown(
+            f"{text}: {why}; nothing runs in it, `xl destroy {copy.domid}` clears it away"
+        )
     if copy.condition in (Condition.DYING, Condition.SUSPENDED):
         return unknown(f"{order.guest} on {report.host} is {copy}", Retry.LATER)
     retry = Retry.LATER if attempt.domid not in (None, copy.domid) else Retry.PERSON

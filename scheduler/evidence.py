@@ -140,11 +140,23 @@ def judge(
     if suspended:
         return _none_runs(guest, suspended[0], alive, tried)
     if found:
-        return ("no copy runs", [f"look at {_place(found[0])}: it is {found[0].condition.value}"])
+        return "no copy runs", [line for one in found for line in _ended(one)]
     return (
         "no host shows a copy",
         ["it ended: start it from its configuration where its disks are, once"],
     )
+
+
+def _ended(one: Shown) -> list[str]:
+    """A domain that has ended and was kept: by its configuration, or as xl watched it no more."""
+    text = f"look at {_place(one)}: it is {one.condition.value}"
+    if one.condition is not Condition.SHUT_DOWN:
+        return [text]
+    return [
+        f"{text}, and nothing runs in it any more",
+        "if nobody wants to keep it as it is, it may go; then `xenroll rollout resume`:",
+        f"  on {one.host}: xl destroy {one.domid}",
+    ]
 
 
 def _place(one: Shown) -> str:

@@ -91,6 +91,13 @@ def test_a_destination_that_was_told_to_start_it_is_asked_first() -> None:
     assert "may have run it" in finding and "did it run?" in advice
 
 
+def test_a_domain_that_is_shut_down_and_was_kept_may_go_and_one_that_crashed_is_looked_at() -> None:
+    finding, advice = advice_on(shown("h0", Condition.SHUT_DOWN, cpu_grew_s=0.0))
+    assert finding == "no copy runs" and "nothing runs in it" in advice
+    assert "on h0: xl destroy 3" in advice and "xenroll rollout resume" in advice
+    assert "destroy" not in advice_on(shown("h0", Condition.CRASHED))[1]
+
+
 def test_a_guest_that_no_host_shows_is_to_be_started_once() -> None:
     finding, advice = advice_on()
     assert finding == "no host shows a copy" and "once" in advice

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scheduler.gates import HookStage, problems
 from scheduler.rollout import RolloutState
 from tests.failure_tables import ROWS
-from tests.sim import SHORT
+from tests.sim_deeds import SHORT
 from tests.sim_endings import ENDINGS
 from tests.stories import Deed, Expected, Story, first_of
 from tests.story_log import KINDS

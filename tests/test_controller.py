@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 
 import pytest
 import redis
@@ -12,44 +11,11 @@ from rq.serializers import JSONSerializer
 
 from agents.keys import keys, queue_name
 from agents.wire import Wanted
-from scheduler.control import Controller
 from scheduler.limits import Limits
-from scheduler.rollout import Change, HostState, Rollout, RolloutState, Step
+from scheduler.rollout import Change, Rollout, RolloutState, Step
 from scheduler.store import Conflict, NoRollout, Store, Taken
-from tests.make import fleet, guest, host
+from tests.controller_kit import assert_complete, small, with_first_orders
 from tests.redis_fleet import RedisFleet
-from tests.sim import NEW
-
-
-def small(client: redis.Redis, **sim: object) -> RedisFleet:
-    hosts = [host(f"h{n}", gib=16) for n in range(4)]
-    guests = [guest(f"g{n}", f"h{n % 4}", gib=2) for n in range(8)]
-    guests += [guest("p0", "h0", gib=1, evacuation="restart")]
-    return RedisFleet(client, fleet(hosts, guests, canary_hosts=1, gates="canary"), **sim)
-
-
-def with_first_orders(client: redis.Redis) -> tuple[RedisFleet, Controller]:
-    """A rollout whose first orders are written down and sent; no host has taken one yet."""
-    played = small(client)
-    played.begin()
-    controller = played.controller()
-    for _ in range(2):  # the first report that a controller finds may be of any age
-        played.publish()
-        controller.tick()
-    return played, controller
-
-
-def assert_complete(played: RedisFleet) -> None:
-    book = played.store.book(played.head().id)
-    assert book.rollout.state is RolloutState.DONE
-    assert {h.build for h in played.sim.hosts.values()} == {NEW}
-    assert all(h.boot == 2 for h in played.sim.hosts.values())
-    assert {h.state for h in book.hosts.values()} == {HostState.FIXED}
-    running = Counter(name for h in played.sim.hosts.values() for name in h.domains)
-    assert running == Counter(list(played.sim.guests))
-    assert not played.store.owners(), "the hosts are free for the next rollout"
-    left = [h for h in played.sim.hosts if played.client.hlen(keys.orders(h))]
-    assert not left, "settled orders are off their hosts' lists"
 
 
 def test_a_rollout_runs_to_its_end(redis_client: redis.Redis) -> None:
@@ -134,91 +100,6 @@ def test_a_job_that_rq_gave_up_on_does_not_keep_its_order_from_being_sent_again(
         controller.tick()
     statuses = {redis_client.hget(name, "status") for name in gave_up}
     assert gave_up and statuses == {b"queued"}
-
-
-def test_a_pause_holds_the_hosts_even_while_no_controller_runs(
-    redis_client: redis.Redis,
-) -> None:
-    played, controller = with_first_orders(redis_client)
-    assert any(redis_client.hlen(keys.orders(h)) for h in played.sim.hosts)
-    played.want(Wanted.PAUSE)
-    played.take_orders()
-    assert not played.sim.started, "what was ordered but not claimed does not start"
-    for _ in range(20):
-        played.round(controller)
-    assert played.head().state is RolloutState.PAUSED
-    assert not played.sim.started
-    played.want(Wanted.RUN)
-    played.run(controller)
-    assert_complete(played)
-
-
-@pytest.mark.parametrize("rounds", [1, 3, 8, 20, 60, 100, 140])
-def test_an_abort_ends_with_open_hosts_and_every_guest_running(
-    redis_client: redis.Redis, rounds: int
-) -> None:
-    played = small(redis_client)
-    played.begin()
-    controller = played.controller()
-    for _ in range(rounds):
-        played.round(controller)
-    played.want(Wanted.ABORT)
-    played.run(controller)
-    assert played.head().state is RolloutState.ABORTED
-    book = played.store.book(played.head().id)
-    assert not any(h.closed for h in book.hosts.values())
-    running = Counter(name for h in played.sim.hosts.values() for name in h.domains)
-    assert running == Counter(list(played.sim.guests))
-
-
-def test_a_doubt_pauses_the_hosts_in_the_same_write(redis_client: redis.Redis) -> None:
-    played = small(redis_client, faults={"g1": "twice"})
-    played.begin()
-    controller = played.controller()
-    for _ in range(200):
-        played.round(controller)
-        if played.head().state is RolloutState.STOPPED:
-            break
-    assert played.store.control(played.head().id)["wanted"] == "pause"
-    assert any("two copies" in line for line in played.log)
-
-
-def until_stopped(played: RedisFleet, controller: Controller) -> None:
-    for _ in range(200):
-        played.round(controller)
-        if played.head().state is RolloutState.STOPPED:
-            return
-    raise AssertionError("it was to stop")
-
-
-def test_a_resume_said_before_the_controllers_next_round_is_not_lost(
-    redis_client: redis.Redis,
-) -> None:
-    played = small(redis_client, faults={"g1": "twice"})
-    played.begin()
-    controller = played.controller()
-    until_stopped(played, controller)
-    played.want(Wanted.RUN)
-    controller.tick()
-    assert any("resumed: by on-call" in line for line in played.log)
-
-
-def test_an_abort_said_while_a_stop_is_being_written_stands(redis_client: redis.Redis) -> None:
-    played = small(redis_client, faults={"g1": "twice"})
-    played.begin()
-    controller = played.controller()
-    save = controller.parts.store.save
-
-    def while_it_stops(before: Rollout, change: Change, wanted: Wanted | None = None) -> Rollout:
-        if wanted is Wanted.PAUSE:
-            played.want(Wanted.ABORT)
-        return save(before, change, wanted)
-
-    controller.parts.store.save = while_it_stops  # type: ignore[method-assign]
-    until_stopped(played, controller)
-    assert played.store.control(played.head().id)["wanted"] == "abort"
-    controller.tick()
-    assert played.head().state is RolloutState.ABORTING
 
 
 def test_a_host_that_falls_silent_holds_its_steps_and_is_named(

@@ -9,9 +9,10 @@ import redis
 
 from tests.failure_tables import ROWS
 from tests.stories import BadStory, Line, every, read
+from tests.story_deaths import after_every_write
 from tests.story_judge import complaints
 from tests.story_log import Told, missing_line
-from tests.story_player import Player, after_every_write
+from tests.story_player import Player
 
 SMALL = "title: x\nhosts: {h0: 16}\nguests: {g0: h0 2}\nexpected: {state: done}\n"
 

@@ -10,7 +10,8 @@ import os
 import pytest
 import redis
 
-from tests.story_chance import played, random_story, wrongs
+from tests.story_chance import played, wrongs
+from tests.story_draw import random_story
 
 FIRST = int(os.environ.get("STORY_SEED") or 0)
 SEEDS = range(FIRST, FIRST + 12)

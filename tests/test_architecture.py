@@ -180,16 +180,18 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def test_no_file_and_no_function_is_too_long_to_read() -> None:
+    python = [path for path in files() if path.suffix == ".py"]
+    assert {"planner", "agents", "scheduler", "tests", "deploy"} == {
+        path.relative_to(ROOT).parts[0] for path in python
+    }
     long_files = [
         f"{name_of(path)}: {length} lines"
-        for package in PACKAGES
-        for path in modules(package)
+        for path in python
         if (length := len(path.read_text().splitlines())) >= LIMIT_LINES
     ]
     long_functions = [
         f"{name_of(path)}:{function.lineno} {function.name}: {length} lines"
-        for package in PACKAGES
-        for path in modules(package)
+        for path in python
         for function in functions(path)
         if (length := (function.end_lineno or 0) - function.lineno + 1) > LIMIT_FUNCTION_LINES
     ]

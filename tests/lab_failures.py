@@ -21,6 +21,7 @@ from tests.lab_acts import (
     SSH,
     crash_on_arrival,
     fill_memory,
+    lose_its_monitor,
     slow_handshake,
     take_its_name,
     until_xl_has_ended,
@@ -255,6 +256,12 @@ def test_a_guest_that_crashes_when_it_has_moved_is_reported_as_crashed(
         assert one.where() == {}
 
     play(stage, ended, "crash-after-move", Guest("fragile", 17), act)
+
+
+def test_a_guest_that_lost_its_monitor_after_it_arrived_is_told_of_and_runs_on(
+    stage: Stage, ended: list[Play]
+) -> None:
+    play(stage, ended, "monitor-killed", Guest("alone", 20), lose_its_monitor)
 
 
 def test_a_pv_guest_is_refused_beforehand_where_the_hypervisor_cannot_track_its_memory(

@@ -53,7 +53,8 @@ def _before_start(draft: Draft, step: Step, sight: Sight) -> Gate | None:
     for host, copy in _seen(draft, step, sight):
         if isinstance(copy, str):
             return hold(f"{step.guest} was seen on {host} last: {copy}")
-        return hold(f"{step.guest} is on {host} already: {copy}")
+        if not _is_rest(copy):
+            return hold(f"{step.guest} is on {host} already: {copy}")
     return None
 
 
@@ -65,10 +66,14 @@ def _before_waking(draft: Draft, step: Step, sight: Sight) -> Gate | None:
     for host, copy in _seen(draft, step, sight):
         if isinstance(copy, str):
             return hold(f"{step.guest} was seen on {host} last: {copy}")
-        rest = copy.role is Role.AWAY and copy.condition is Condition.SUSPENDED
-        if step.mend is not MendAction.UNPAUSE or not rest:
+        if step.mend is not MendAction.UNPAUSE or not _is_rest(copy):
             return Gate(Answer.DIFFERS, f"{step.guest} is on {host} now: {copy}")
     return None
+
+
+def _is_rest(copy: Copy) -> bool:
+    """What a move has left at its source; nothing but a person would wake it."""
+    return copy.role is Role.AWAY and copy.condition is Condition.SUSPENDED
 
 
 def _seen(draft: Draft, step: Step, sight: Sight) -> Iterator[tuple[str, Copy | str]]:

@@ -63,6 +63,13 @@ def test_what_is_left_of_a_crash_elsewhere_keeps_no_guest_from_its_start() -> No
     assert ordered(sim, Kind.START, "h0")
 
 
+def test_the_rest_of_an_older_move_elsewhere_keeps_no_guest_from_its_start() -> None:
+    sim = restarted()
+    show(sim, "h2", "p0--migratedaway", "---ss-")
+    rounds(sim, lambda: ordered(sim, Kind.START, "h0"))
+    assert ordered(sim, Kind.START, "h0")
+
+
 def test_a_guest_is_started_as_soon_as_the_other_copy_is_gone() -> None:
     sim = restarted()
     show(sim, "h2", "p0--incoming", "--p---")

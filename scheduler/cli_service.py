@@ -66,7 +66,10 @@ def create(
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.VIEWER,
     days: Annotated[float, typer.Option(help="For how long it works.")] = 90.0,
     link: Annotated[
-        str, typer.Option(help="Print a login link to the dashboard at this address.")
+        str,
+        typer.Option(
+            help="Print a login link to the dashboard at this address; it holds the token."
+        ),
     ] = "",
     reason: Reason = "",
 ) -> None:

@@ -63,12 +63,9 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        most = LONGER_BYTES.get(scope["path"], MAX_BODY_BYTES)
-        if "authorization" not in Headers(scope=scope):
-            most = MAX_BODY_BYTES
-        body = await _whole_body(scope, receive, most)
-        if body is None:
-            await _too_large(request_id, most)(scope, receive, send_with_headers)
+        body = await _body_or_refusal(scope, receive, request_id)
+        if isinstance(body, JSONResponse):
+            await body(scope, receive, send_with_headers)
             return
         await self._app(scope, _once(body, receive), send_with_headers)
 
@@ -76,6 +73,22 @@ class Guard:
         """The caller's own id where it is harmless, so that two logs can be laid side by side."""
         said = headers.get("x-request-id", "")
         return said if REQUEST_ID_FORM.match(said) else self._new_id()
+
+
+async def _body_or_refusal(scope: Scope, receive: Receive, request_id: str) -> bytes | JSONResponse:
+    headers = Headers(scope=scope)
+    if _ambiguous(headers):
+        return _two_lengths(request_id)
+    most = LONGER_BYTES.get(scope["path"], MAX_BODY_BYTES)
+    if "authorization" not in headers:
+        most = MAX_BODY_BYTES
+    body = await _whole_body(scope, receive, most)
+    return _too_large(request_id, most) if body is None else body
+
+
+def _ambiguous(headers: Headers) -> bool:
+    """Whether a proxy before us may have seen another end of this request than we do."""
+    return "transfer-encoding" in headers and "content-length" in headers
 
 
 async def _whole_body(scope: Scope, receive: Receive, most_bytes: int) -> bytes | None:
@@ -112,13 +125,31 @@ def _once(body: bytes, receive: Receive) -> Receive:
 
 
 def _too_large(request_id: str, most_bytes: int) -> JSONResponse:
+    detail = f"a body may have {most_bytes} bytes"
+    about = ("body", f"more than {most_bytes} bytes")
+    return _problem(request_id, 413, "Content Too Large", "too_large", detail, about)
+
+
+def _two_lengths(request_id: str) -> JSONResponse:
+    """RFC 9112, 6.1: what follows on this connection may belong to this request, or not."""
+    detail = "a request has Content-Length or Transfer-Encoding, not both"
+    about = ("header.content-length", detail)
+    answer = _problem(request_id, 400, "Bad Request", "bad_request", detail, about)
+    answer.headers["Connection"] = "close"
+    return answer
+
+
+def _problem(
+    request_id: str, status: int, title: str, code: str, detail: str, about: tuple[str, str]
+) -> JSONResponse:
+    name, message = about
     body = {
         "type": "about:blank",
-        "title": "Content Too Large",
-        "status": 413,
-        "code": "too_large",
-        "detail": f"a body may have {most_bytes} bytes",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
         "request_id": request_id,
-        "details": [{"name": "body", "message": f"more than {most_bytes} bytes"}],
+        "details": [{"name": name, "message": message}],
     }
-    return JSONResponse(body, 413, media_type="application/problem+json")
+    return JSONResponse(body, status, media_type="application/problem+json")

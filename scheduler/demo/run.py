@@ -251,8 +251,8 @@ def _close(stage: Stage, console: Console, rollout_id: str, memory: Memory, took
     console.print(account, markup=False, highlight=False, soft_wrap=True)
     view, _ = look(stage.store, rollout_id)
     console.print(
-        f"by the fleet's clock {duration(view.elapsed_s * memory.speed)}, because what this machine "
-        f"takes to start programs and to look counts {memory.speed:g} times there; planned "
+        f"by the fleet's clock {duration(view.elapsed_s * memory.speed)}, because what this "
+        f"machine takes to start programs and to look counts {memory.speed:g} times there; planned "
         f"{duration(view.planned_makespan_s)}, and no plan is below "
         f"{duration(view.makespan_lower_bound_s)}, with the durations planned with; here: "
         f"{duration(took_s)} in all",

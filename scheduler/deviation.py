@@ -10,6 +10,7 @@ from agents.wire import Kind, Report
 from scheduler.comeback import LACKING
 from scheduler.draft import Draft
 from scheduler.gate import Sight
+from scheduler.in_flight import left_alone
 from scheduler.limits import Limits
 from scheduler.outcomes import describe, stop
 from scheduler.rollout import HostRecord, HostState, RolloutState, Step, StepState, attempt_id
@@ -22,7 +23,8 @@ def foreign_arrivals(draft: Draft, sight: Sight) -> str:
     Whether somebody started it there, moved it there, or it appeared between the plan and the
     host's closing: it has to be planned away, or the host would never be empty.
     """
-    closed = [h for h in draft.book.hosts.values() if _is_emptied(h)]
+    alone = left_alone(draft.book)  # until a silent host is heard: no plan could take it away
+    closed = [h for h in draft.book.hosts.values() if _is_emptied(h) and h.name not in alone]
     if not closed or draft.rollout.state is not RolloutState.RUNNING:
         return ""
     for host in closed:

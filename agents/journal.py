@@ -95,7 +95,7 @@ class Journal:
 
     def order(self, attempt_id: str) -> Order | None:
         """As it was recorded; None where none was. Raises JournalError."""
-        found = _read(self.directory(attempt_id) / "order.json")
+        found = read_record(self.directory(attempt_id) / "order.json")
         try:
             return None if found is None else Order.model_validate(found)
         except ValidationError:  # recorded by an agent of another age
@@ -106,7 +106,7 @@ class Journal:
         directory = self.directory(attempt_id)
         if (directory / "refused.json").exists():
             return AttemptState.REFUSED
-        started = _read(directory / "started.json")
+        started = read_record(directory / "started.json")
         if started is None:
             return None
         if (directory / "exit.json").exists():
@@ -125,10 +125,10 @@ class Journal:
         if state is None:
             return None
         directory = self.directory(attempt_id)
-        order = _read(directory / "order.json") or {}
-        started = _read(directory / "started.json") or {}
-        ended = _read(directory / "exit.json") or {}
-        refused = _read(directory / "refused.json") or {}
+        order = read_record(directory / "order.json") or {}
+        started = read_record(directory / "started.json") or {}
+        ended = read_record(directory / "exit.json") or {}
+        refused = read_record(directory / "refused.json") or {}
         return _checked(
             directory,
             {
@@ -167,25 +167,6 @@ class Journal:
 
     def running(self, boot_id: str) -> list[Attempt]:
         return [a for a in self.attempts(frozenset(), boot_id) if a.state is AttemptState.RUNNING]
-
-    def stopped_guests(self, rollout_id: str) -> frozenset[str]:
-        """Names of the guests that this rollout shut down here, and did not start again since.
-
-        One that was started may have gone anywhere: its link here would start a second copy.
-        """
-        found: list[tuple[str, str, bool]] = []
-        for attempt_id in self.ids():
-            order = _read(self.directory(attempt_id) / "order.json") or {}
-            kind, mine = order.get("kind"), order.get("rollout_id") == rollout_id
-            if not mine or kind not in (Kind.STOP, Kind.START) or not order.get("guest"):
-                continue
-            started = _read(self.directory(attempt_id) / "started.json") or {}
-            ended = _read(self.directory(attempt_id) / "exit.json") or {}
-            if started and (kind == Kind.START or ended.get("exit_code") == 0):
-                when = str(started.get("started_at"))
-                found.append((when, str(order["guest"]), kind == Kind.STOP))
-        newest = {guest: stopped for _, guest, stopped in sorted(found)}
-        return frozenset(guest for guest, stopped in newest.items() if stopped)
 
     def prune(self, ordered: frozenset[str], older_than_s: float, now_s: float) -> list[str]:
         """Remove journals that are over and old, never one whose order still exists."""
@@ -233,7 +214,7 @@ def _is_over(directory: Path) -> bool:
 
 def _child_lives(directory: Path) -> bool:
     """The command's own process, by pid and the moment it began, so that no pid is mistaken."""
-    child = _read(directory / "child.json")
+    child = read_record(directory / "child.json")
     if child is None:
         return False
     try:
@@ -242,7 +223,7 @@ def _child_lives(directory: Path) -> bool:
         return False
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path) -> dict[str, Any] | None:
     """A file of a journal; None if there is none. Raises JournalError."""
     try:
         found = json.loads(path.read_bytes())
@@ -267,7 +248,7 @@ def said(directory: Path) -> str:
 
 def sent_bytes(directory: Path) -> int | None:
     """What the transport of a running move has written so far; None where nobody can tell."""
-    child = _read(directory / "child.json")
+    child = read_record(directory / "child.json")
     if child is None or not _child_lives(directory):
         return None
     return written_below(int(child["pid"]))

@@ -26,6 +26,7 @@ from agents.leftovers import caps_offers, leftovers
 from agents.monitors import Monitors
 from agents.payloads import Payloads
 from agents.settings import Settings
+from agents.stops import lately_stopped
 from agents.wire import (
     Attempt,
     Domain,
@@ -125,7 +126,8 @@ class Looker:
         return run(argv, self.settings.xl_timeout_s).stdout
 
     def _attempts(self, question: Question, boot_id: str) -> tuple[Attempt, ...]:
-        return tuple(self.journal.attempts(question.ordered, boot_id))
+        told = question.ordered | lately_stopped(self.journal, question.taken_at.timestamp())
+        return tuple(self.journal.attempts(told, boot_id))
 
     def _domains(self) -> tuple[Domain, ...]:
         return xl_parse.parse_list(self._run(xl.list_domains(self.settings)))

@@ -13,6 +13,7 @@ from agents.gates import GATES, Sight
 from agents.host_files import FileError
 from agents.journal import Journal, JournalError
 from agents.settings import Settings
+from agents.stops import stopped_guests
 from agents.wire import Kind, MendAction, Order, RefusalCode, Tuning
 from agents.xl_parse import Info
 
@@ -130,7 +131,7 @@ def _for_reboot(order: Order, sight: Sight, settings: Settings, journal: Journal
         sight,
         receiving=host_files.receivers(settings),
         boot_starts=host_files.boot_starts(settings),
-        stopped_here=journal.stopped_guests(order.rollout_id),
+        stopped_here=stopped_guests(journal, order.rollout_id),
         auto_links=host_files.auto_links(settings),
     )
 

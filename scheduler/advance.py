@@ -212,7 +212,7 @@ def _tick(draft: Draft, event: Tick, limits: Limits) -> None:
     _plan_rest(draft, freed(draft, event.sight), limits)
     leave(draft)
     tend(draft, event.answers)
-    bring_back(draft)
+    bring_back(draft, event.sight)
     state = draft.rollout.state
     if state is RolloutState.ABORTING:
         _skip_what_waits(draft)

@@ -7,12 +7,15 @@ from collections.abc import Collection
 from agents.wire import Kind
 from scheduler.deviation import is_cut_off
 from scheduler.draft import Draft
+from scheduler.forgotten import recall
+from scheduler.gate import Sight
 from scheduler.leaving import leaving
 from scheduler.rollout import UNDER_WAY, HostState, RolloutState, Step
 
 
-def bring_back(draft: Draft) -> None:
+def bring_back(draft: Draft, sight: Sight) -> None:
     """Start every guest that was shut down for a reboot that will not happen now."""
+    recall(draft, sight)
     hosts = _without_reboot(draft)
     for guest in list(draft.book.guests.values()):
         if guest.host not in hosts:

@@ -96,7 +96,8 @@ class RedisFleet:
             answers = pipe.execute()
         reports = {}
         for host, look, orders in zip(speaking, answers[::2], answers[1::2], strict=True):
-            known = [self.sim.attempt(name.decode()) for name in orders]
+            told = {name.decode() for name in orders} | self.sim.stopped_on(host.name)
+            known = [self.sim.attempt(name) for name in sorted(told)]
             update = {
                 "sequence": self._sequence,
                 "agent_id": f"sim-{self.agents[host.name]}",

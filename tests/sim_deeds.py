@@ -73,6 +73,7 @@ class SimDeeds(SimHosts):
         self._future: list[tuple[datetime, int, Callable[[], None]]] = []
         self._number = 0
         self._attempts: dict[str, Attempt] = {}
+        self._stops: dict[tuple[str, str], str] = {}  # (host, guest) -> who shut it down last
 
     def _at(self, seconds: float, then: Callable[[], None]) -> None:
         self._number += 1
@@ -91,6 +92,10 @@ class SimDeeds(SimHosts):
     def attempt(self, attempt_id: str) -> Attempt | None:
         """What the host knows of an attempt."""
         return self._attempts.get(attempt_id)
+
+    def stopped_on(self, host: str) -> set[str]:
+        """Attempts that have shut a guest down there, as `agents.stops` tells of them."""
+        return {name for (where, _), name in self._stops.items() if where == host}
 
     def start(self, order: Order) -> None:
         """Begin an attempt; a second start of the same one is what must never happen."""
@@ -112,6 +117,11 @@ class SimDeeds(SimHosts):
         tuning: Tuning | None = None,
     ) -> None:
         """Note how far an attempt has come."""
+        place = (order.host, order.guest or "")
+        if order.kind is Kind.STOP and exit_code == 0:
+            self._stops[place] = order.attempt_id
+        elif order.kind is Kind.START:
+            self._stops.pop(place, None)
         self._attempts[order.attempt_id] = Attempt(
             attempt_id=order.attempt_id,
             kind=order.kind,

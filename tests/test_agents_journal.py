@@ -13,6 +13,7 @@ import pytest
 from agents import steprun
 from agents.journal import JournalError, held
 from agents.steps import StartError, start
+from agents.stops import lately_stopped, stopped_guests
 from agents.wire import Kind, RefusalCode
 from tests.agents_dom0 import BOOT_ID
 from tests.agents_journal_kit import (
@@ -184,8 +185,21 @@ def test_guests_that_a_rollout_shut_down_here_are_remembered(bench: Bench) -> No
     failed = order(Kind.STOP, attempt_id="f", guest="web", guest_uuid=OTHER_UUID)
     bench.start(failed, bench.work("/bin/false"))
     until(lambda: bench.state(failed) is ENDED)
-    assert bench.journal.stopped_guests("r1") == {"db-3"}
-    assert bench.journal.stopped_guests("r2") == frozenset()
+    assert stopped_guests(bench.journal, "r1") == {"db-3"}
+    assert stopped_guests(bench.journal, "r2") == frozenset()
+
+
+def test_a_stop_is_told_for_an_hour_without_its_order_unless_a_start_followed(bench: Bench) -> None:
+    stop = order(Kind.STOP)
+    bench.start(stop, bench.work("/bin/true"))
+    until(lambda: bench.state(stop) is ENDED)
+    now_s = time.time()
+    assert lately_stopped(bench.journal, now_s) == {stop.attempt_id}
+    assert lately_stopped(bench.journal, now_s + 3700) == frozenset()
+    start_again = order(Kind.START, attempt_id="a2")
+    bench.start(start_again, bench.work("/bin/true"))
+    until(lambda: bench.state(start_again) is ENDED)
+    assert lately_stopped(bench.journal, now_s) == frozenset()
 
 
 def test_a_guest_that_was_started_again_is_not_one_that_was_shut_down(bench: Bench) -> None:
@@ -193,11 +207,11 @@ def test_a_guest_that_was_started_again_is_not_one_that_was_shut_down(bench: Ben
     for one in told:
         bench.start(one, bench.work("/bin/true"))
         until(lambda one=one: bench.state(one) is ENDED)  # type: ignore[misc]
-    assert bench.journal.stopped_guests("r1") == frozenset()
+    assert stopped_guests(bench.journal, "r1") == frozenset()
     again = order(Kind.STOP, attempt_id="b3")
     bench.start(again, bench.work("/bin/true"))
     until(lambda: bench.state(again) is ENDED)
-    assert bench.journal.stopped_guests("r1") == {"db-3"}
+    assert stopped_guests(bench.journal, "r1") == {"db-3"}
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 161, "a b", "ä", "a\n"])

@@ -28,7 +28,7 @@ WARNING = (
     *("paused", "abort", "aborted", "blocked", "failed", "alarm", "silent"),
     *("refused", "stayed", "held", "mending", "late", "lost", "lacking", "exposed"),
     *("arrival", "quarantined", "left_out", "put_off", "waits", "aside", "withheld"),
-    "unmonitored",
+    *("unmonitored", "recalled"),
 )
 DEBUG = ("started", "moved", "draining", "moot", "opened", "notice", "loading", "retune")
 SEVERITIES = {

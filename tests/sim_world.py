@@ -105,9 +105,14 @@ class World(Witness):
         if order.host not in self.dead and self._runs(order.attempt_id):
             then()
         if order.kind is Kind.MOVE:
-            del self.moving[order.guest or ""]
+            self._end_move(order)
         if order.kind is Kind.REBOOT and self.hosts[order.host].up:
             self.rebooting.pop(order.host, None)
+
+    def _end_move(self, order: Order) -> None:
+        crossing = self.moving.get(order.guest or "")
+        if crossing and crossing.order == order:
+            del self.moving[order.guest or ""]
 
     def _move(self, order: Order) -> tuple[float, Callable[[], None]]:
         seconds, then = super()._move(order)
@@ -158,6 +163,7 @@ class World(Witness):
         """Its agent's journal tells after a boot what was under way, and not how it ended."""
         for attempt_id in self._under_way(host):
             self.say(self.orders[attempt_id], AttemptState.UNKNOWN)
+            self._end_move(self.orders[attempt_id])
 
     def reboot_by_itself(self, name: str) -> None:
         self._forget(name)

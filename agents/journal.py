@@ -62,15 +62,6 @@ class Journal:
     def epoch_file(self, rollout_id: str) -> Path:
         return self.state_dir / "epochs" / rollout_id
 
-    def known_epoch(self, rollout_id: str) -> int:
-        """The newest life of a rollout that ever started a step here."""
-        try:
-            return int(self.epoch_file(rollout_id).read_text() or "0")
-        except FileNotFoundError:
-            return 0
-        except (OSError, ValueError) as error:
-            raise JournalError(f"{self.epoch_file(rollout_id)}: {error}") from None
-
     def record(self, order: Order) -> Path:
         """Put the order down; the attempt is known from now on, and not started."""
         directory = self.directory(order.attempt_id)

@@ -19,9 +19,6 @@ from agents.wire_base import Wire as Wire
 from agents.wire_disk import Disk as Disk
 from agents.wire_disk import DiskFound as DiskFound
 
-SCHEMA = 1
-"""Of orders and reports. A reader refuses a number that it does not know."""
-
 AttemptId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,160}$")]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
@@ -76,7 +73,7 @@ class Tuning(Wire):
 class Order(Wire):
     """One attempt at one step, for one host. Written by the controller, read by that host."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = 1  # a reader refuses a number that it does not know
     attempt_id: AttemptId
     rollout_id: AttemptId
     step_id: AttemptId
@@ -248,7 +245,7 @@ class BootStart(Wire):
 class Report(Wire):
     """One look at one host. A report with `trouble` is no ground for any step."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = 1  # a reader refuses a number that it does not know
     host: Name
     agent_version: str
     agent_id: str  # of this life of the agent

@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-DevicePath = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class Wire(BaseModel):

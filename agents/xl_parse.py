@@ -19,11 +19,6 @@ ROW = re.compile(
 )
 """A row of `xl list [-v]`. The columns hold no blanks, the name may: hence read from the right."""
 
-VM_ROW = re.compile(r"^(?P<uuid>[0-9a-f-]{36})\s+(?P<domid>\d+)\s+(?P<name>.*?)\s*$")
-UPTIME_ROW = re.compile(
-    r"^(?P<name>.*?)\s+(?P<domid>\d+)\s+(?:(?P<days>\d+) days?, +)?"
-    r"(?P<hours>\d+):(?P<minutes>\d\d)(?::(?P<seconds>\d\d))?\s*$"
-)
 POOL_ROW = re.compile(
     r"^(?P<name>.*?)\s+(?P<cpus>\d+)\s+(?P<sched>\S+)\s+(?P<active>[yn])\s+(?P<domains>\d+)\s*$"
 )
@@ -162,23 +157,6 @@ def _config(entry: object) -> tuple[int, dict[str, Any]]:
         if not isinstance(config.get(part), dict):
             raise ParseError(f"xl list -l: domain {domid} has no `{part}`")
     return domid, config
-
-
-def parse_vm_list(text: str) -> dict[int, tuple[str, str]]:
-    """`xl vm-list`: domid -> (UUID, name)."""
-    rows = (_match(VM_ROW, line, "xl vm-list") for line in _rows(text, "xl vm-list", "UUID", "ID"))
-    return {int(row["domid"]): (row["uuid"], row["name"]) for row in rows}
-
-
-def parse_uptime(text: str) -> dict[int, int]:
-    """`xl uptime`: domid -> seconds since it was created, or since it arrived."""
-    rows = (_match(UPTIME_ROW, line, "xl uptime") for line in _rows(text, "xl uptime", "Uptime"))
-    return {int(row["domid"]): _seconds(row) for row in rows}
-
-
-def _seconds(row: re.Match[str]) -> int:
-    days, seconds = int(row["days"] or 0), int(row["seconds"] or 0)
-    return ((days * 24 + int(row["hours"])) * 60 + int(row["minutes"])) * 60 + seconds
 
 
 def parse_cpupools(text: str) -> tuple[Pool, ...]:

@@ -74,7 +74,7 @@ class Chains:
     def _make_way(self, guest: int, targets: Bools, deep: int, tabu: set[int]) -> bool:
         state = self.state
         began = len(state.sequence)
-        for other in self._could_leave(guest, targets, deep)[:_MOST_TRIES].tolist():
+        for other in self._could_leave(guest, targets)[:_MOST_TRIES].tolist():
             host = state.guest_at[other]
             if self._put(other, deep - 1, tabu | {host}):
                 if self._fits(guest, host):
@@ -91,7 +91,7 @@ class Chains:
             and state.may_take(guest)[host]
         )
 
-    def _could_leave(self, guest: int, targets: Bools, deep: int) -> Ints:
+    def _could_leave(self, guest: int, targets: Bools) -> Ints:
         """Guests whose going would make the room, the smallest first, from hosts done first."""
         state, arrays = self.state, self.state.arrays
         hosts = np.flatnonzero(targets)

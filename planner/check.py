@@ -83,9 +83,9 @@ def _on_hosts(view: View, order: Order, steps: list[HostSteps]) -> Iterator[Prob
     """
     rooms = measures(view)
     for host in steps:
-        host.before.update(nearby(view, host.group(view)))
+        host.before.update(nearby(view, host.group()))
     doubtful = [host for host in steps if not _surely_safe(view, host, rooms)]
-    answers = order.before([host.group(view) for host in doubtful])
+    answers = order.before([host.group() for host in doubtful])
     for host, answer in zip(doubtful, answers, strict=True):
         host.before.update(answer)
         yield from empty_problems(view, host)

@@ -69,7 +69,7 @@ class HostSteps:
     starts: Sequence[int]
     before: Before
 
-    def group(self, view: View) -> Group:
+    def group(self) -> Group:
         """The question that `before` answers."""
         reboot = [self.reboot] if self.reboot != NONE else []
         ins = [stay.incoming for stay in self.stays if stay.incoming != NONE]

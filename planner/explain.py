@@ -213,12 +213,12 @@ def _explain_blocked(fleet: Fleet, plan: Plan, host: Host, blocked: Blocked) -> 
     for decision in decisions:
         remedies += _remedies(fleet, by_name[decision.guest], decision)
     if not remedies:
-        remedies = _room_for_all(fleet, moment, [by_name[d.guest] for d in decisions], host)
+        remedies = _room_for_all([by_name[d.guest] for d in decisions], host)
     told = (f"{host.name} is blocked", *_reasons(blocked))
     return Explanation("host", host.name, told, decisions, tuple(remedies))
 
 
-def _room_for_all(fleet: Fleet, moment: Moment, guests: Sequence[Guest], host: Host) -> list[str]:
+def _room_for_all(guests: Sequence[Guest], host: Host) -> list[str]:
     """Each guest fits alone: the room for all of them, and the guest that takes the most of it."""
     if not guests:
         return []

@@ -134,15 +134,15 @@ class Drafting:
             self._gate_reboots[wave].append(reboot)
         for guest in restarts:
             self._add(Draft(StepKind.START, wave, [reboot], guest, host=host))
-        self._ledgers[host] = self._opened(host, restarts, reboot)
+        self._ledgers[host] = self._opened(restarts, reboot)
 
     def _ledger(self, host: int) -> _Ledger:
         ledger = self._ledgers.get(host)
         if ledger is None:
-            ledger = self._ledgers[host] = self._opened(host, self.arrays.guests_of[host], None)
+            ledger = self._ledgers[host] = self._opened(self.arrays.guests_of[host], None)
         return ledger
 
-    def _opened(self, host: int, guests: Sequence[int], reboot: int | None) -> _Ledger:
+    def _opened(self, guests: Sequence[int], reboot: int | None) -> _Ledger:
         arrays = self.arrays
         ledger = _Ledger(
             mib=sum(arrays.guest_mib[guest] for guest in guests),

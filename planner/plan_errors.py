@@ -13,8 +13,6 @@ from planner.columns import Field, Found
 from planner.json_text import shown
 from planner.plan import PLAN_FORMAT, StepKind
 
-Row = dict[str, Any]
-
 _TEXT = columns.text()
 _TEXTS = columns.listed(_TEXT, "strings")
 _COUNT = columns.number(0, 10**12, whole=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -168,13 +168,6 @@ def _concerned(advisory: Advisory, report: Report) -> bool:
     if arm and "arm" in advisory.affects:
         return True
     return any(guest.type in advisory.affects for guest in report.guests)
-
-
-def worst(standings: Iterable[Standing]) -> Standing | None:
-    """The standing that counts for a host: the worst; None without advisories."""
-    ordered = sorted(standings, key=lambda one: WORST_FIRST.index(one.exposure))
-    certain = [one for one in ordered if one.exposure is Exposure.EXPOSED]
-    return next(iter(certain or ordered), None)
 
 
 def is_patched(advisory: Advisory, report: Report) -> bool:

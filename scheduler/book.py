@@ -143,8 +143,3 @@ def _keep(names: set[str], name: str, wanted: bool) -> None:
         names.add(name)
     else:
         names.discard(name)
-
-
-def moves(steps: Iterable[Step]) -> list[Step]:
-    """The live migrations among these steps."""
-    return [step for step in steps if step.kind is Kind.MOVE]

@@ -12,12 +12,11 @@ from redis.exceptions import RedisError
 
 from scheduler.cli_exit import Exit, fail
 from scheduler.cli_people import person
-from scheduler.inventory import Inventory, InventoryError, load_inventory
 from scheduler.link import Away, quick
 from scheduler.settings import Settings
 from scheduler.store import NoRollout, Store
 
-__all__ = ["Exit", "fail", "inventory_of", "note", "person", "store", "the_rollout"]
+__all__ = ["Exit", "fail", "note", "person", "store"]
 
 
 def settings() -> Settings:
@@ -47,17 +46,6 @@ def store() -> Iterator[Store]:
         fail(Exit.BAD_INPUT, f"no rollout {error}; see `xenroll rollout list`")
 
 
-def inventory_of(held: Store) -> Inventory:
-    """The inventory that was applied; ends the command where there is none."""
-    raw = held.inventory()
-    if raw is None:
-        fail(Exit.BAD_INPUT, "no inventory yet; apply one with `xenroll inventory apply FILE`")
-    try:
-        return load_inventory(raw)
-    except InventoryError as error:
-        fail(Exit.BAD_INPUT, [f"inventory: {line}" for line in error.problems])
-
-
 def note(held: Store, action: str, target: str, reason: str) -> None:
     """Write a change that goes straight to Redis into the audit trail, before it is made."""
     from scheduler.service.audit import Audit, Entry
@@ -72,14 +60,3 @@ def note(held: Store, action: str, target: str, reason: str) -> None:
         request_id=f"cli-{os.getpid()}",
     )
     Audit(held.client).write(entry)
-
-
-def the_rollout(held: Store, rollout_id: str | None) -> str:
-    """The id given, or that of the newest rollout; ends the command where there is none."""
-    ids = held.ids()
-    if not ids and rollout_id is None:
-        fail(Exit.BAD_INPUT, "there is no rollout yet; start one with `xenroll rollout start`")
-    if rollout_id is not None and rollout_id not in ids:
-        known = f"; there are {', '.join(ids[-5:])}" if ids else "; there is none yet"
-        fail(Exit.BAD_INPUT, f"no rollout {rollout_id}{known}")
-    return rollout_id or ids[-1]

@@ -22,7 +22,7 @@ from scheduler.cli_people import (
     why,
 )
 from scheduler.cli_print import print_lines
-from scheduler.wishes import START_WAIT_S
+from scheduler.wishes import let_starts_end
 
 Wave = Annotated[int | None, typer.Option("--wave", help="Only this wave.", min=1)]
 Host = Annotated[str | None, typer.Option("--host", help="Only this host.")]
@@ -130,12 +130,6 @@ def _act(
 
 def _still_starting(api: Api, rollout_id: str) -> list[str]:
     """A step that was claimed a moment before may still be starting: acknowledge after it has."""
-    end_s = time.monotonic() + START_WAIT_S
     path = f"/rollouts/{rollout_id}/starting"
-    starting = set(api.get(path)["attempts"])
-    while starting and time.monotonic() < end_s:
-        time.sleep(0.02)
-        starting &= set(api.get(path)["attempts"])
-    if not starting:
-        return []
-    return [f"{len(starting)} steps that were allowed a moment before may still be starting"]
+    left = let_starts_end(lambda: set(api.get(path)["attempts"]), time.monotonic)
+    return [f"{left} steps that were allowed a moment before may still be starting"] if left else []

@@ -8,7 +8,6 @@ anything of disks that a script attaches, or that QEMU reaches without a path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from agents.wire import Disk, DiskFound, GuestSeen, Report
@@ -50,13 +49,6 @@ def judged(gate: Gate) -> Gate:
         if wrong:
             return replace(hold(wrong, Blame.DESTINATION), guest=gate.guest)
     return gate
-
-
-def not_checked(guest: GuestSeen) -> Iterator[str]:
-    """Disks that no host can be asked for, each with the reason."""
-    for disk in guest.disks or ():
-        if disk.unchecked:
-            yield f"{guest.name}: disk {disk} is not checked: {disk.unchecked}"
 
 
 def _checked(guest: GuestSeen) -> list[Disk]:

@@ -15,8 +15,6 @@ from planner.fleet import Evacuation, Policy
 from scheduler.gates import GatePolicy
 from scheduler.gates import problems as gate_problems
 
-FORMAT = "xenroll.inventory/1"
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)

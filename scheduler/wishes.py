@@ -151,16 +151,15 @@ def approve(store: Store, rollout_id: str, wave: int, by: str, reason: str, at: 
     store.approve(rollout_id, wave, Hold(reason=reason, since=at, by=by).model_dump_json())
 
 
-def let_starts_end(
-    store: Store, rollout_id: str, monotonic: Callable[[], float], wait_s: float = START_WAIT_S
-) -> int:
+def let_starts_end(ask: Callable[[], set[str]], monotonic: Callable[[], float]) -> int:
     """After a pause or an abort: wait for steps that were claimed a moment before it.
 
-    Returns how many of them may still be starting; 0: nothing starts any more from now on.
+    `ask` tells the attempts that a host has claimed and does not yet know the start of. Returns how
+    many of the first ones may still be starting; 0: nothing starts any more from now on.
     """
-    end_s = monotonic() + wait_s
-    starting = store.being_started(rollout_id)
+    end_s = monotonic() + START_WAIT_S
+    starting = ask()
     while starting and monotonic() < end_s:
         time.sleep(0.02)
-        starting &= store.being_started(rollout_id)
+        starting &= ask()
     return len(starting)

@@ -29,15 +29,6 @@ Pool-0               8  credit2       y          1
 """
 
 
-QUICK: dict[str, Any] = {
-    "xenstore_read": (),
-    "poll_s": 0.02,
-    "least_gap_s": 0.01,
-    "report_interval_s": 0.5,
-    "workers": 1,
-}
-
-
 def table(domains: Iterable[Domain]) -> str:
     """These domains (and dom0) as `xl list -v` prints them."""
     heading = "Name  ID   Mem VCPUs\tState\tTime(s)   UUID   Reason-Code\tSecurity Label\n"

@@ -18,8 +18,6 @@ from agents.xl_parse import (
     parse_info,
     parse_list,
     parse_livepatches,
-    parse_uptime,
-    parse_vm_list,
 )
 from tests.agents_kit import DOM0_UUID, OTHER_UUID, UUID, recorded
 
@@ -178,17 +176,10 @@ def test_configurations_that_are_none_are_refused(text: str) -> None:
         parse_configs(text)
 
 
-def test_vm_list_uptime_and_pools_of_a_real_host_are_read() -> None:
-    assert parse_vm_list(recorded("A-pv-xl-vm-list.out"))[2] == (OTHER_UUID, "g1")
-    assert parse_uptime(recorded("A-pv-xl-uptime.out")) == {0: 647, 2: 44}
+def test_the_pools_of_a_real_host_are_read() -> None:
     assert parse_cpupools(recorded("A-pv-xl-cpupool-list.out")) == (
         Pool("Pool-0", 1, "credit2", True, 2),
     )
-
-
-def test_an_uptime_of_days_is_read_in_both_forms() -> None:
-    text = "Name  ID Uptime\nweb 1   7 1 day,  2:03:04\ndb     8 12 days, 10:00\n"
-    assert parse_uptime(text) == {7: 93784, 8: 1072800}
 
 
 def test_no_live_patches_are_none() -> None:
@@ -210,9 +201,7 @@ def test_live_patches_keep_their_order_and_their_state() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "parse", [parse_vm_list, parse_uptime, parse_cpupools, parse_livepatches, parse_info]
-)
+@pytest.mark.parametrize("parse", [parse_cpupools, parse_livepatches, parse_info])
 @pytest.mark.parametrize("text", ["", "Segmentation fault", "Name ID\nrubbish"])
 def test_other_tables_that_are_none_are_refused(parse: object, text: str) -> None:
     assert callable(parse)
@@ -220,7 +209,7 @@ def test_other_tables_that_are_none_are_refused(parse: object, text: str) -> Non
         parse(text)
 
 
-PARSERS = (parse_info, parse_list, parse_configs, parse_vm_list, parse_uptime, parse_livepatches)
+PARSERS = (parse_info, parse_list, parse_configs, parse_cpupools, parse_livepatches)
 
 
 @given(text=st.text(), start=st.sampled_from(["", HEADING, HEADING + DOM0_ROW, "[", "Name ID "]))

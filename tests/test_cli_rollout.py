@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from agents.keys import keys
 from agents.wire import Wanted
 from scheduler.rollout import RolloutState
 from tests.make import fleet, guest, host
@@ -230,3 +231,15 @@ def test_who_pauses_is_told_what_it_costs_and_may_ask_before(
     as_json = xenroll(redis_url, "rollout", "forecast", "--if-paused-s", "600", "-o", "json")
     assert json.loads(as_json.stdout)["pause"]["half_drained"]
     said(xenroll(redis_url, "rollout", "pause"), 0, "no new step", "a pause of 1:00:00 makes")
+
+
+def test_a_pause_says_what_may_still_be_starting(
+    played: RedisFleet, redis_client: redis.Redis, redis_url: str
+) -> None:
+    rollout = played.begin()
+    claims = keys.claims("h1")
+    redis_client.hset(claims, f"{rollout.id}-g2-1-a1", "2026-11-22T22:00:00Z")
+    said(xenroll(redis_url, "rollout", "pause"), 0, "1 steps that were allowed a moment before")
+    redis_client.hset(claims, f"{rollout.id}-g2-1-a1", "settled")
+    said(xenroll(redis_url, "rollout", "resume"), 0, "resumed")
+    assert "allowed" not in xenroll(redis_url, "rollout", "pause").stdout

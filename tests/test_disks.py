@@ -14,7 +14,7 @@ from agents.guest_facts import targets
 from agents.keys import keys
 from agents.wire import Disk, DiskFound, GuestSeen, Kind
 from agents.xl_parse import parse_configs
-from scheduler.disk_gate import judged, not_checked, questions
+from scheduler.disk_gate import judged, questions
 from scheduler.disk_questions import DiskQuestions
 from scheduler.gate import Answer, Blame, Gate
 from tests.agents_dom0 import Dom0, config
@@ -64,11 +64,6 @@ def test_a_guests_disks_are_those_of_its_configuration() -> None:
         "",
     ]
     assert [disk.grows for disk in found] == [False, False, False, True]
-    seen = GUEST.model_copy(update={"disks": found})
-    assert list(not_checked(seen)) == [
-        f"{GUEST.name}: disk xvdb (rbd:pool/image) is not checked: it is no path of the host",
-        f"{GUEST.name}: disk xvdc (iqn=a,portal=b) is not checked: script block-iscsi attaches it",
-    ]
 
 
 def test_what_real_xen_shows_of_a_disk_is_a_path_that_can_be_looked_for() -> None:

@@ -50,15 +50,6 @@ def assert_all_fixed(sim: Sim) -> None:
     assert not any(h.closed for h in sim.book.hosts.values())
 
 
-def until_open(sim: Sim, wave: int, limit_s: float = 20_000) -> datetime:
-    while sim.book.waves[wave].state is WaveState.WAITING and limit_s > 0:
-        sim.run(10)
-        limit_s -= 10
-    opened_at = sim.book.waves[wave].opened_at
-    assert opened_at is not None
-    return opened_at
-
-
 def until_back(sim: Sim, wave: int) -> datetime:
     while sim.book.waves[wave].state is not WaveState.ENDED:
         sim.run(1)

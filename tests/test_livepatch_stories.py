@@ -16,7 +16,6 @@ from scheduler.rollout import HostState, RolloutState
 from tests.make import fleet, guest, host
 from tests.sim import NEW, OLD, Sim
 
-OTHER = "a" * 40
 PATCHED = Advisory(id="XSA-1", livepatches={OLD: "/p/xsa1.livepatch"}, fixed_builds=(NEW,))
 REBOOTS = Advisory(id="XSA-2", fixed_builds=(NEW,))
 FILES = {"xsa1": "1" * 64, "xsa1-new": "2" * 64, "xsa400-new": "4" * 64}

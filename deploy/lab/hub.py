@@ -6,7 +6,7 @@ silent, as a broken switch is: nothing is closed, nothing is refused, bytes just
 
 Orders come as one JSON line over a UNIX socket, the answer is one JSON line:
 {"do": "cut" | "heal", "host": 1} · {"do": "delay", "host": 1, "ms": 50} ·
-{"do": "redis", "port": 6379} · {"do": "status"}
+{"do": "status"}
 """
 
 import asyncio
@@ -99,8 +99,6 @@ class Hub:
                 self._port(order).open.set()
             case "delay":
                 self._port(order).delay_ms = int(order["ms"])
-            case "redis":
-                self.redis_port = int(order["port"])
             case "status":
                 pass
             case other:

@@ -85,10 +85,6 @@ class Lab:
         """Every frame to and from the host takes so much longer."""
         machine.order_hub(self.layout, do="delay", host=self.layout.host(name).number, ms=ms)
 
-    def use_redis(self, port: int) -> None:
-        """Which port of 127.0.0.1 the hosts reach as their Redis; open connections stay."""
-        machine.order_hub(self.layout, do="redis", port=port)
-
     def down(self) -> list[str]:
         """Ends everything this lab started."""
         return machine.stop_all(self.layout)

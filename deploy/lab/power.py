@@ -14,7 +14,6 @@ POLL_S = 0.5
 class Power(Background):
     """`with Power(lab, names) as power:` switches on again whoever switched itself off.
 
-    `power.keep_off(name)`: not this one; a host that does not come back from its reboot.
     `power.problems` holds what went wrong, for the one who asks at the end.
     """
 
@@ -27,9 +26,6 @@ class Power(Background):
 
     def work(self) -> Iterable[Callable[[], None]]:
         return (self._tend,)
-
-    def keep_off(self, name: str) -> None:
-        self._names.remove(name)
 
     def _tend(self) -> None:
         while not self.over.wait(POLL_S):

@@ -95,7 +95,7 @@ def run(wish: Wish) -> int:
     plot = Plot(wish.places, fleet, _pace(memory.speed), memory.redis_url, patience)
     with _ctrl_c_is_heard() as began_s, Stage(plot) as stage:
         try:
-            rollout_id = _begin(stage, console, wish, memory)
+            rollout_id = _begin(stage, console, memory)
             _watch(stage, console, rollout_id)
         except KeyboardInterrupt:
             return _leave(stage, console)
@@ -161,7 +161,7 @@ def _resumed(wish: Wish) -> tuple[Fleet, Memory]:
     return load_fleet(wish.places.fleet.read_bytes()), memory
 
 
-def _begin(stage: Stage, console: Console, wish: Wish, memory: Memory) -> str:
+def _begin(stage: Stage, console: Console, memory: Memory) -> str:
     """Bring the fleet up and start the rollout, or find the one under way; its id."""
     places = stage.plot.places
     console.print(

@@ -246,11 +246,6 @@ def crash_classes(view: RolloutView) -> list[CrashClass]:
     ]
 
 
-def share(done: int, of: int) -> float:
-    """A share between 0 and 1; of nothing, all."""
-    return min(1.0, done / of) if of else 1.0
-
-
 def current_waves(waves: Iterable[WaveView]) -> frozenset[int]:
     """The waves that something happens in."""
     return frozenset(wave.number for wave in waves if wave.draining or wave.rebooting)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,12 +86,6 @@ def page(
     """One of the templates with these values."""
     text = ENVIRONMENT.get_template(template).render(path=request.url.path, me=who, **values)
     return HTMLResponse(text, status, headers=dict(headers or {}))
-
-
-def script_json(value: Any) -> str:
-    """JSON for a `<script type="application/json">`: nothing in it can end the element."""
-    text = json.dumps(value)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def to_login(request: Request) -> Response:

@@ -47,8 +47,10 @@ class Scope:
 
     @property
     def shunned(self) -> frozenset[str]:
-        """Hosts that came back without something: no guest is sent there."""
-        return frozenset(name for name, host in self.hosts.items() if host.lacking)
+        """Hosts that came back without something, or that are left out (one may still be in its
+        reboot, and in the plan for that): no guest is sent there."""
+        away = (name for name, host in self.hosts.items() if host.lacking or host.left_out)
+        return frozenset(away)
 
     def to_reboot(self, report: Report) -> bool:
         """Whether this host has to come onto another build."""

@@ -90,11 +90,12 @@ def must_end_first(book: Book) -> list[str]:
     """What is under way, in words, that no plan is made around.
 
     A guest that is shut down comes back first; what is in doubt, or being cleaned up after, is
-    clear first. Everything else that is short (stops, starts, live patches) is waited for.
+    clear first. Everything else that is short (stops, starts, live patches) is waited for, and
+    moves of hosts that were left out, which no plan has.
     """
     down = [f"{g.name} is shut down on {g.host}" for _, g in sorted(book.guests.items()) if g.down]
     aside = _aside(book)
-    left = [step for step in book.running() if not _keepable(step, aside)]
+    left = [s for s in book.running() if not _keepable(s, aside) or _leaves_plan(book, s, aside)]
     return down + [f"{step.kind} of {step.guest or step.host} is {step.state}" for step in left]
 
 
@@ -110,6 +111,13 @@ def _keepable(step: Step, aside: Collection[str]) -> bool:
     unclear = step.held_since is not None and aside.isdisjoint(step.hosts)
     settling = step.state is StepState.SETTLING and not unclear
     return settling or step.state in (StepState.ORDERED, StepState.RUNNING)
+
+
+def _leaves_plan(book: Book, step: Step, aside: Collection[str]) -> bool:
+    """Whether it is a move with a host that was left out; one that is silent is planned around."""
+    ends = (book.hosts[name] for name in step.hosts if name in book.hosts)
+    left_out = step.kind is Kind.MOVE and any(host.left_out for host in ends)
+    return left_out and aside.isdisjoint(step.hosts)
 
 
 def _unplanned(step: Step, aside: Collection[str]) -> bool:

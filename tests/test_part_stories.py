@@ -9,6 +9,7 @@ import pytest
 
 from agents.wire import Kind, Wanted
 from planner.fleet import Fleet
+from scheduler.holds import holds
 from scheduler.rollout import HostState, RolloutState, StepState
 from scheduler.waves import WaveState
 from tests.make import fleet, guest, host
@@ -142,3 +143,18 @@ def test_a_wish_for_a_wave_that_was_just_planned_anew_reaches_its_hosts() -> Non
     sim.want_part("wave:3", Wanted.PAUSE)
     sim.run(8000)
     assert {sim.hosts[name].boot for name in hosts} == {1}
+
+
+def test_a_move_of_a_host_that_was_left_out_is_waited_for_and_named() -> None:
+    sim = Sim(small_fleet())
+    while not (moves := [s for s in sim.book.running() if s.state is StepState.RUNNING]):
+        sim.run(1)
+    sim.want_part(f"host:{moves[0].host}", Wanted.ABORT)
+    sim.run(1)
+    assert sim.book.rollout.state is RolloutState.REPLANNING
+    said = [one.reason for one in holds(sim.book) if one.what == "rollout"]
+    assert f"it is planned anew once this has ended: move of {moves[0].guest} is" in said[-1]
+    sim.run()
+    assert sim.book.rollout.state is RolloutState.DONE
+    assert sim.book.rollout.generation == 2
+    assert running(sim) == Counter(list(sim.guests))

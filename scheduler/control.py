@@ -152,6 +152,8 @@ class Controller:
         self._feed(book, Tick(self.parts.clock.now(), self.desk, answers))
         if needs_plan(book):
             self._plan_again(book)
+        else:
+            self.replanner.rest(book)
         if outlook := self.foresight.outlook(book, self.parts.clock.now()):
             self._feed(book, Foreseen(self.parts.clock.now(), outlook))
         if book.rollout.state in ENDED:

@@ -80,11 +80,11 @@ def tend_dead(draft: Draft, sight: Sight) -> None:
     for name, known in draft.book.hosts.items():
         if not known.dead or known.undead or not isinstance(sight.report(name), Report):
             continue
+        heard = f"{name} reports, though {known.dead.by} said that it is dead"
         reason = (
-            f"{name} reports, though {known.dead.by} said that it is dead: guests that hung on it"
-            " may run twice; evidence: xenroll guest evidence GUEST"
+            f"{heard}: guests that hung on it may run twice; evidence: xenroll guest evidence GUEST"
         )
-        draft.put_host(name, undead=True)
+        draft.put_host(name, undead=True, reason=f"{heard}: this rollout goes on without it")
         draft.say("alarm", reason, host=name)
         stop(draft, reason)
 

@@ -6,13 +6,18 @@ end that nobody can tell. Nothing here acts; each way out is a command that a pe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from agents.copies import Condition, Copy, Role, copies
 from agents.settle_move import GO_WAS_GIVEN, RESUME_SINCE
-from agents.wire import Attempt, Report
+from agents.wire import Attempt, AttemptState, Report
 from scheduler.frozen import Frozen
 from scheduler.rollout import Step
+
+HANDS_OFF = (
+    "destroy, resume and kill nothing of it, on neither host: the move itself decides",
+    "it may take long (`xenroll rollout status`); when it has ended, ask again",
+)
 
 
 class Shown(Frozen):
@@ -39,6 +44,7 @@ class Tried(Frozen):
     reason: str
     exit_code: int | None = None
     output_tail: str = ""
+    runs: bool = False  # by the newest look at its host: nobody may touch what it works on
 
 
 class Evidence(Frozen):
@@ -64,6 +70,7 @@ def tried_of(rollout_id: str, step: Step, attempt: Attempt | None) -> Tried:
         reason=step.reason,
         exit_code=attempt.exit_code if attempt else None,
         output_tail=attempt.output_tail if attempt else "",
+        runs=attempt is not None and attempt.state is AttemptState.RUNNING,
     )
 
 
@@ -80,7 +87,8 @@ def gather(
         one for uuid in uuids for report in after.values() for one in _of_host(report, guest, uuid)
     ]
     found = tuple(_with_growth(one, before.get(one.host)) for one in shown)
-    finding, advice = judge(guest, found, unseen, tried)
+    receiving = {report.host for report in after.values() if report.receiving}
+    finding, advice = judge(guest, found, unseen, tried, receiving)
     return Evidence(
         guest=guest,
         uuids=tuple(uuids),
@@ -122,9 +130,16 @@ def _with_growth(one: Shown, before: Report | None) -> Shown:
 
 
 def judge(
-    guest: str, found: Sequence[Shown], unseen: Sequence[str], tried: Tried | None
+    guest: str,
+    found: Sequence[Shown],
+    unseen: Sequence[str],
+    tried: Tried | None,
+    receiving: Collection[str] = (),
 ) -> tuple[str, list[str]]:
-    """What the copies prove, and what a person may do next, in this order."""
+    """What the copies prove, and what a person may do next, in this order.
+
+    `receiving`: hosts on which the receiver of a migration lives, of whichever guest.
+    """
     alive = [one for one in found if one.condition in (Condition.RUNS, Condition.PAUSED)]
     ran = [one for one in alive if one.cpu_time_s > 0 or one.condition is Condition.RUNS]
     if len(ran) > 1:
@@ -134,6 +149,8 @@ def judge(
             "not all hosts can be seen, so nothing is proved",
             ["reach these hosts first, or cut their power; then ask again"],
         )
+    if moving := _under_way(found, tried, receiving):
+        return moving, list(HANDS_OFF)
     if len(ran) == 1:
         return _one_runs(ran[0], [one for one in found if one is not ran[0]])
     suspended = [one for one in found if one.condition is Condition.SUSPENDED]
@@ -145,6 +162,14 @@ def judge(
         "no host shows a copy",
         ["it ended: start it from its configuration where its disks are, once"],
     )
+
+
+def _under_way(found: Sequence[Shown], tried: Tried | None, receiving: Collection[str]) -> str:
+    """Why its copies may be the halves of a move that goes on; empty: they are not."""
+    if tried and tried.runs:
+        return f"a move of it is under way: xl migrate runs on {tried.source}"
+    halves = [one.host for one in found if one.role is Role.INCOMING and one.host in receiving]
+    return f"it may be on its way: xl migrate-receive runs on {halves[0]}" if halves else ""
 
 
 def _ended(one: Shown) -> list[str]:

@@ -57,6 +57,10 @@ class Replanner:
             self._wait(book, words)
             return None
 
+    def rest(self, book: Book) -> None:
+        """No plan is wanted now: what was asked for is no answer when one is wanted again."""
+        self.looks.done(f"plan {book.rollout.id}")
+
     def _planned(
         self, book: Book, reports: list[Report], inventory: Inventory, scope: Scope
     ) -> Event:

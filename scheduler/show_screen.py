@@ -112,7 +112,7 @@ def happening_line(happening: Happening) -> str:
 
 def held_lines(progress: Progress) -> list[str]:
     """A line for each hold, and for each host that was left out."""
-    whole = [f"held by {progress.hold.by}: {progress.hold.reason}"] if progress.hold else []
+    whole = [f"held by {h.by}: {h.reason}" for h in progress.holds if h.what == "rollout"]
     still = [_still(step) for step in progress.in_flight if step.suspended]
     parts = [one for one in progress.holds if one.what != "rollout"]
     alone = [f"{h.what} since {h.since:%m-%d %H:%M:%S}: {h.reason}" for h in progress.unmonitored]

@@ -72,6 +72,23 @@ def test_the_rest_of_a_move_may_go_while_the_other_copy_is_seen_to_run() -> None
     assert "on h0: xl destroy 2" in advice and "only while this one is seen to run" in advice
 
 
+@pytest.mark.parametrize("source", [Condition.RUNS, Condition.SUSPENDED])
+def test_nothing_is_to_be_touched_while_the_move_itself_goes_on(source: Condition) -> None:
+    found = [shown("h0", source), incoming("h1")]
+    lives = tried().model_copy(update={"runs": True})
+    for attempt, receiving in ((lives, set()), (tried(), {"h1"}), (None, {"h1"})):
+        finding, advice = judge("g1", found, (), attempt, receiving)
+        assert "under way" in finding or "on its way" in finding
+        assert not any("xl destroy" in line or "xl resume" in line for line in advice)
+    assert "xl destroy 9" in "\n".join(judge("g1", found, (), tried(), {"h2"})[1])
+
+
+def test_a_move_that_goes_on_hides_no_second_copy_that_runs() -> None:
+    found = [shown("h0", Condition.RUNS), shown("h1", Condition.RUNS)]
+    lives = tried().model_copy(update={"runs": True})
+    assert "two places" in judge("g1", found, (), lives, {"h1"})[0]
+
+
 def test_a_copy_whose_cpu_time_stands_is_said_to() -> None:
     assert "its CPU time stands" in advice_on(shown("h1", Condition.RUNS, cpu_grew_s=0.0))[0]
 

@@ -9,8 +9,9 @@ import pytest
 
 from agents.wire import Kind, Wanted
 from planner.fleet import Fleet
-from scheduler.holds import holds
+from scheduler.progress import progress
 from scheduler.rollout import HostState, RolloutState, StepState
+from scheduler.show_screen import held_lines
 from scheduler.waves import WaveState
 from tests.make import fleet, guest, host
 from tests.sim import NEW, OLD, Sim
@@ -152,8 +153,8 @@ def test_a_move_of_a_host_that_was_left_out_is_waited_for_and_named() -> None:
     sim.want_part(f"host:{moves[0].host}", Wanted.ABORT)
     sim.run(1)
     assert sim.book.rollout.state is RolloutState.REPLANNING
-    said = [one.reason for one in holds(sim.book) if one.what == "rollout"]
-    assert f"it is planned anew once this has ended: move of {moves[0].guest} is" in said[-1]
+    said = f"it is planned anew once this has ended: move of {moves[0].guest} is"
+    assert any(said in line for line in held_lines(progress(sim.book, sim.now)))
     sim.run()
     assert sim.book.rollout.state is RolloutState.DONE
     assert sim.book.rollout.generation == 2

@@ -6,7 +6,7 @@ from collections import Counter
 
 import redis
 
-from agents.wire import Kind
+from agents.wire import Kind, Wanted
 from planner.fleet import Fleet
 from scheduler.limits import Limits
 from scheduler.rollout import HostState, RolloutState
@@ -143,4 +143,29 @@ def test_a_rest_that_waits_for_a_silent_host_is_planned_once_that_is_set_aside(
     assert played.head().state is RolloutState.RUNNING and played.head().generation > 1
     played.mute = set()
     played.run(controller)
+    assert played.head().state is RolloutState.DONE
+
+
+def test_looks_for_a_plan_that_a_pause_put_off_are_no_reason_to_stop_when_it_is_made(
+    redis_client: redis.Redis,
+) -> None:
+    played = RedisFleet(redis_client, wide_fleet(), faults={"g7": "refuses"}, consents=["g7"])
+    played.begin()
+    controller = played.controller()
+    while played.head().state is not RolloutState.REPLANNING:
+        if not played.mute and any("g7" in line for line in played.log):
+            played.mute = {"h5"}  # so that not every host answers
+        played.round(controller, step_s=1.0)
+        assert len(played.log) < 500
+    played.round(controller, step_s=1.0)
+    hosts = played.store.book("xsa-1").hosts.values()
+    assert [one.name for one in hosts if one.state is HostState.REBOOTING], "and is asked later"
+    played.want(Wanted.PAUSE)
+    played.mute = set()
+    for _ in range(200):
+        played.round(controller)
+    assert played.head().state is RolloutState.PAUSED
+    played.want(Wanted.RUN)
+    played.run(controller)
+    assert [line for line in played.log if "stopped: " in line] == []
     assert played.head().state is RolloutState.DONE

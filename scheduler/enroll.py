@@ -54,11 +54,22 @@ def enroll(client: redis.Redis, url: str, host: str, directory: Path) -> Enrolle
     except OSError as error:
         raise EnrollError(f"{error.filename}: {error.strerror}") from None
     try:
-        _acl(client, "SETUSER", user(host), "reset", *rules(host, password))
+        set_user(client, host, password)
     except ResponseError as error:
         secret.unlink()
         raise EnrollError(f"the server refuses the user: {error}") from None
     return Enrolled(host, user(host), settings, secret, _keep(client))
+
+
+def set_user(client: redis.Redis, host: str, password: str) -> None:
+    """Make a host's user, or make it anew. Raises ResponseError; then nothing has changed."""
+    try:
+        _acl(client, "SETUSER", user(host), "reset", *rules(host, password))
+    except ResponseError as newest:
+        try:
+            _acl(client, "SETUSER", user(host), "reset", *rules(host, password, before_7_2=True))
+        except ResponseError:
+            raise newest from None
 
 
 def withdraw(client: redis.Redis, host: str) -> bool:

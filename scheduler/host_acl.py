@@ -22,7 +22,7 @@ rq:worker:{slug}-* rq:workers:host-{slug} rq:clean_registries:host-{slug}
 READ = "xr:order:{slug}:* xr:control:* rq:suspended"
 
 COMMANDS = """
-ping info client|setname client|setinfo client|info client|id hello select
+ping info client|setname client|info client|id hello select
 multi exec discard watch unwatch eval evalsha script|load
 get set del exists expire persist ttl
 hget hgetall hset hsetnx hdel hkeys hexists hlen hmget hincrby hincrbyfloat
@@ -31,6 +31,9 @@ sadd srem smembers scard sismember sscan
 zadd zrem zrange zrangebyscore zremrangebyscore zscore zcard zcount
 xadd xrevrange xrange
 """
+
+SINCE_7_2 = ("client|setinfo",)
+"""Asked for by clients on servers that have it. An older one refuses a rule that names it."""
 
 SHARED = """
 (~rq:workers ~rq:queues +sadd +srem)
@@ -45,17 +48,13 @@ def user(host: str) -> str:
     return f"agent-{host_slug(host)}"
 
 
-def rules(host: str, password: str) -> list[str]:
-    """The rules of a host's user, as `ACL SETUSER` takes them one by one."""
+def rules(host: str, password: str, before_7_2: bool = False) -> list[str]:
+    """The rules of a host's user, as `ACL SETUSER` takes them one by one; also for old servers."""
     slug = host_slug(host)
     parts = ["on", f"#{hashlib.sha256(password.encode()).hexdigest()}"]
     parts += ["resetkeys", "resetchannels", "-@all"]
     parts += [f"~{pattern}" for pattern in OWN.format(slug=slug).split()]
     parts += [f"%R~{pattern}" for pattern in READ.format(slug=slug).split()]
-    parts += [f"+{command}" for command in COMMANDS.split()]
+    newer = () if before_7_2 else SINCE_7_2
+    parts += [f"+{command}" for command in (*COMMANDS.split(), *newer)]
     return [*parts, *SHARED.strip().splitlines()]
-
-
-def line(host: str, password: str) -> str:
-    """The user as a line of an ACL file."""
-    return " ".join(["user", user(host), *rules(host, password)])

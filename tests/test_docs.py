@@ -42,7 +42,10 @@ def test_every_command_stands_in_readme_and_has_help(readme: str) -> None:
     assert [name for name, command in found if not command.help] == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "deploy/operating.md", "deploy/runbook.md"])
+PAGES = ("install", "operating", "runbook")
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"deploy/{n}.md" for n in PAGES)])
 def test_every_command_that_a_document_names_exists(repository: Path, name: str) -> None:
     known = {name for name, _ in all_commands()}
     text = (repository / name).read_text()
@@ -82,6 +85,7 @@ DOCUMENTS = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
+    "deploy/install.md",
     "deploy/operating.md",
     "deploy/runbook.md",
     "deploy/lab/README.md",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import stat
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from agents.keys import keys
 from agents.settings import load
-from scheduler.enroll import settings_text
+from scheduler.enroll import EnrollError, enroll, settings_text
 from tests.test_cli_rollout import said, xenroll
 
 
@@ -50,6 +51,37 @@ def test_a_host_may_see_the_server_at_another_address_than_we(
     said(xenroll(redis_url, *words, "redis://10.0.2.100:6379/0"), 0)
     told = load(tmp_path / "h2" / "agent.toml")
     assert told.redis_url == "redis://agent-h2@10.0.2.100:6379/0"
+
+
+class Older(redis.Redis):
+    """A client of a server that knows no CLIENT SETINFO, in the words of Redis 7.0.15."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if "+client|setinfo" in args:
+            raise ResponseError(
+                "Error in ACL SETUSER modifier '+client|setinfo': "
+                "Unknown command or category name in ACL"
+            )
+        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+def test_a_server_older_than_7_2_takes_hosts_too(redis_url: str, tmp_path: Path) -> None:
+    with Older.from_url(redis_url) as older:
+        made = enroll(older, redis_url, "h1", tmp_path / "h1")
+    assert made.user == "agent-h1"
+    with client_as(tmp_path / "h1") as host:
+        assert host.ping()
+        with pytest.raises(NoPermissionError):
+            host.flushall()
+
+
+def test_a_host_can_enroll_nobody(
+    redis_client: redis.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    enroll(redis_client, redis_url, "h1", tmp_path / "h1")
+    with client_as(tmp_path / "h1") as host, pytest.raises(EnrollError, match="no permissions"):
+        enroll(host, redis_url, "h2", tmp_path / "h2")
+    assert not (tmp_path / "h2" / "redis-password").exists()
 
 
 def test_a_second_enrolment_ends_the_first_password(

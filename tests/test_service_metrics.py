@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.keys import host_slug, keys
 from agents.wire import Wanted
-from scheduler.host_acl import rules as acl_rules
+from scheduler.enroll import set_user
 from scheduler.host_acl import user
 from scheduler.notify.event import event_of
 from scheduler.notify.outbox import Delivery, Outbox, TargetFacts
@@ -133,8 +133,7 @@ def test_what_the_server_denied_a_host_is_shown_and_a_strangers_name_is_not(
     client.acl_log_reset()
     name = "xenroll_host_last_denied_timestamp_seconds"
     assert not [one for one, _ in scrape(running) if one == name]
-    words = ["ACL", "SETUSER", user("h1"), "reset", *acl_rules("h1", "a password of h1's")]
-    client.execute_command(*words)  # type: ignore[no-untyped-call]
+    set_user(client, "h1", "a password of h1's")
     attack(client, user("h1"), "a password of h1's")
     attack(client, 'evil"} 1', "guessed")
     found = scrape(running)

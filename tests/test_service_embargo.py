@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -158,6 +159,34 @@ def test_nobody_who_is_not_logged_in_learns_it(running: Served) -> None:
         for path in [*addresses(), "/nothing"]:
             answer = client.get(path)
             assert not REAL.search(f"{answer.headers} {answer.text}"), path
+
+
+@pytest.mark.parametrize("asked", ["/rollouts/XSA-470", "/hosts/CVE-2026-99999", "/?x=xsa470-4.17"])
+def test_nobody_learns_by_asking_to_be_logged_in_which_names_are_secret(
+    running: Served, asked: str
+) -> None:
+    """The login page says again where it leads; a codename there would tell that it is one."""
+    browser = {"Accept": "text/html"}
+    with httpx.Client(base_url=running.url, timeout=30, headers=browser) as client:
+        form = {"token": "wrong", "next": asked}
+        answers = [
+            client.get("/login", params={"next": asked}),
+            client.post("/login", data=form),
+            client.get(asked),
+        ]
+    for answer in answers:
+        assert "otter" not in f"{answer.headers} {answer.text}".lower()
+    assert all(f'value="{asked}"' in answer.text for answer in answers[:2])
+    assert answers[2].headers["location"] == f"/login?next={quote(asked)}"
+
+
+def test_nobody_learns_from_an_address_that_is_none_which_titles_are_secret(
+    running: Served,
+) -> None:
+    with httpx.Client(base_url=running.url, timeout=30) as client:
+        for title in (SECRET.title, "another one"):
+            answer = client.get(f"/{quote(title)}")
+            assert answer.json()["detail"] == "GET of this address: Not Found"
 
 
 def test_the_live_feed_is_veiled_for_who_may_not_know(running: Served) -> None:

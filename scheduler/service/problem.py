@@ -149,7 +149,8 @@ async def _http(request: Request, error: Exception) -> Response:
         malformed = "body: expected JSON in UTF-8"
         return answer(request, Problem(422, "invalid", malformed, [("body", malformed)]))
     code = CODES.get(error.status_code, "http_error")
-    said = short(f"{request.method} {request.url.path}: {error.detail}")
+    # The address is not said again: under embargo a codename in it would tell what is secret.
+    said = short(f"{request.method} of this address: {error.detail}")
     headers = error.headers or {}
     return answer(request, Problem(error.status_code, code, said, headers=headers))
 

@@ -16,7 +16,10 @@ from scheduler.advisory import Advisory
 from scheduler.service.access import Caller, Role
 from scheduler.veil import Veil
 
-PLAIN = ("/static/",)
+LOGIN = "/login"
+PLAIN = ("/static/", LOGIN)
+"""Nothing of the fleet is there. The login page says again where its reader wanted to go: veiled, it
+would tell anybody which names are secret, and what they are called here."""
 LIKE_A_NAME = re.compile(r"(xsa|cve)([-_ ]|%20|%2d)?[0-9][0-9-]*", re.IGNORECASE)
 """An error repeats what was asked for; veiling only the secret ones would tell which those are."""
 
@@ -68,6 +71,6 @@ class VeilLayer:
 def _correct(headers: MutableHeaders, body: Message, veil: Veil) -> None:
     if "content-length" in headers:
         headers["content-length"] = str(len(body["body"]))
-    for name in ("location",):
-        if name in headers:
-            headers[name] = veil(headers[name])
+    to = headers.get("location")
+    if to is not None and not to.startswith(LOGIN):
+        headers["location"] = veil(to)

@@ -6,6 +6,8 @@ Nothing of it starts meanwhile: no order is made, no host is closed, and its con
 
 from __future__ import annotations
 
+import unicodedata
+
 from agents.wire import Wanted
 from scheduler.draft import Draft
 from scheduler.rollout import Hold, Rollout
@@ -26,6 +28,16 @@ def waiting(rollout: Rollout, second_person: bool) -> Rollout:
     )
 
 
+def same_person(name: str, rollout: Rollout) -> bool:
+    """Whether somebody of this name made it; names that differ in how they are spelt are one."""
+    return _spelt(name) == _spelt(rollout.created_by)
+
+
+def _spelt(name: str) -> str:
+    """A name as people compare it: without capitals, other forms of its letters, and space."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
 def hear(draft: Draft, wanted: Wanted, epoch: int, by: str, reason: str) -> None:
     """Take up what a person wants of a rollout that waits; all else is left as it is.
 
@@ -37,7 +49,7 @@ def hear(draft: Draft, wanted: Wanted, epoch: int, by: str, reason: str) -> None
             RolloutState.ABORTING, hold=draft.held(reason, by), wanted=wanted, epoch=epoch
         )
         draft.say("abort", f"by {by}: {reason}")
-    elif wanted is Wanted.RUN and not (rollout.second_person and by == rollout.created_by):
+    elif wanted is Wanted.RUN and not (rollout.second_person and same_person(by, rollout)):
         draft.put_rollout(
             RolloutState.RUNNING, hold=None, wanted=wanted, epoch=epoch, approved_by=by
         )

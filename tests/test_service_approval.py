@@ -154,6 +154,23 @@ def test_no_other_way_of_writing_a_wish_lets_its_maker_approve(played: RedisFlee
         assert played.head().state is RolloutState.RUNNING
 
 
+@pytest.mark.parametrize("spelt", ["T-Security", "t-security ", "\uff54-security"])
+def test_one_person_under_a_name_that_is_spelt_differently_is_no_second_one(
+    played: RedisFleet, spelt: str
+) -> None:
+    """As an identity provider may spell who has a token of ours, too."""
+    with started(played, two_people=True) as running:
+        own = Wants(played.clock.now(), Wanted.RUN, 1, spelt, "past every check")
+        assert not advance(played.store.book("xsa-7"), own, Limits())
+        now, tokens = played.clock.now(), running.service.tokens
+        name = spelt if spelt == "T-Security" else "t-SECURITY"
+        running.tokens[Role.ADMIN] = tokens.create(
+            name, Role.ADMIN, "test", now, now + timedelta(days=1)
+        )
+        again = running.post(f"{ACTIONS}/approve", role=Role.ADMIN)
+        refused(again, 409, "same_person", name, "somebody else")
+
+
 def test_the_commands_say_who_has_to_do_what(played: RedisFleet, redis_url: str) -> None:
     start = ["rollout", "start", "XSA-7", "--fixed-build", NEW, "--reason", "tonight"]
     two = {"XENROLL_TWO_PEOPLE": "true", "SUDO_USER": "anna"}

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import pytest
@@ -16,78 +15,27 @@ import redis
 from typer.testing import CliRunner
 
 from agents.wire import Wanted
-from scheduler.advisory import Advisory
 from scheduler.cli import build
-from scheduler.fleet_view import Scope
 from scheduler.gates import HookRun, HookStage
-from scheduler.launch import Draw, Wish, begin
-from scheduler.notify.event import event_of
-from scheduler.notify.outbox import Delivery, Outbox, TargetFacts
 from scheduler.outside import document as hook_document
-from scheduler.planning import plan_fleet
-from scheduler.rollout import Happening
 from scheduler.service.access import Role
 from scheduler.service.paging import decode
 from scheduler.veil import Veil, hidden
+from tests.embargo_kit import ROLLOUT, SECRET, embargoed, rollout_of
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, served, small_fleet
 from tests.service_walk import changing, option, over_the_api, readable
-from tests.sim import NEW, START
+from tests.sim import START
 
-SECRET = Advisory(
-    id="XSA-470",
-    title='Guests can read “all” of "everything" <at will>',
-    cves=("CVE-2026-99999",),
-    fixed_builds=(NEW,),
-    livepatches={"0" * 40: "xsa470-4.17.livepatch"},
-    deadline=START + timedelta(hours=30),
-    embargo_until=START + timedelta(hours=30),
-    codename="Silent Otter",
-)
 CVE_NUMBER = r"(?<![\d.])99999(?!\d)"  # and not the end of a fraction
 REAL = re.compile(rf"xsa[-_ ]?470|{CVE_NUMBER}|at will|read .{{0,12}}everything", re.IGNORECASE)
-ROLLOUT = "silent-otter"
 
 
 @pytest.fixture
 def running(redis_client: redis.Redis) -> Iterator[Served]:
-    """A rollout for an advisory under embargo, half way, with people who talk too much."""
-    played = RedisFleet(redis_client, small_fleet(), faults={"g1": "crashes"})
-    rollout_of(played)
-    controller = played.controller()
-    for _ in range(8):
-        played.round(controller)
-    line = Happening(at=START, kind="test", text=f"XSA-470 is {SECRET.title}")
-    redis_client.xadd(f"xr:rollout:{ROLLOUT}:events", {"h": line.model_dump_json()})
-    given_up(redis_client, line)
-    with served(redis_client, played) as made:
-        talk = {"reason": "xsa-470 breaks things, see CVE-2026-99999"}
-        assert made.post(f"/rollouts/{ROLLOUT}/actions/pause", talk).status_code == 202
-        played.round(controller)
+    """A rollout for an advisory under embargo, half way."""
+    with embargoed(redis_client) as made:
         yield made
-
-
-def rollout_of(played: RedisFleet) -> None:
-    """Begin a rollout for it, beside an advisory that everybody knows."""
-    played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
-    played.store.put_advisory(SECRET)
-    played.store.put_advisory(Advisory(id="XSA-1", title="an old one", fixed_builds=(NEW,)))
-    played.publish()
-    reports = [played.sim.report_of(one) for one in played.sim.hosts.values()]
-    scope = Scope((NEW,), played.sim.fleet.policy, advisories=(SECRET,))
-    planned, fleet = plan_fleet(reports, played.sim.inventory, scope, START)
-    wish = Wish("XSA-470", (), "security", reason="xsa470 it is", advisories=(SECRET,))
-    assert begin(played.store, Draw(wish, planned, fleet, START)).id == ROLLOUT
-
-
-def given_up(client: redis.Redis, said: Happening) -> None:
-    """A notification of this line that its receiver did not take."""
-    facts = TargetFacts(name="hook", kind="json", where="hooks.example", severity="info")
-    Outbox(client, "test").publish([facts])
-    event = event_of("1-0", ROLLOUT, "XSA-470", "", said)
-    lost = Delivery(event=event, queued_at=START, tries=3, said="HTTP 400")
-    for queue in ("queue", "dead"):
-        client.rpush(f"xr:notify:hook:{queue}", lost.model_dump_json())
 
 
 VALUES = {
@@ -159,34 +107,6 @@ def test_nobody_who_is_not_logged_in_learns_it(running: Served) -> None:
         for path in [*addresses(), "/nothing"]:
             answer = client.get(path)
             assert not REAL.search(f"{answer.headers} {answer.text}"), path
-
-
-@pytest.mark.parametrize("asked", ["/rollouts/XSA-470", "/hosts/CVE-2026-99999", "/?x=xsa470-4.17"])
-def test_nobody_learns_by_asking_to_be_logged_in_which_names_are_secret(
-    running: Served, asked: str
-) -> None:
-    """The login page says again where it leads; a codename there would tell that it is one."""
-    browser = {"Accept": "text/html"}
-    with httpx.Client(base_url=running.url, timeout=30, headers=browser) as client:
-        form = {"token": "wrong", "next": asked}
-        answers = [
-            client.get("/login", params={"next": asked}),
-            client.post("/login", data=form),
-            client.get(asked),
-        ]
-    for answer in answers:
-        assert "otter" not in f"{answer.headers} {answer.text}".lower()
-    assert all(f'value="{asked}"' in answer.text for answer in answers[:2])
-    assert answers[2].headers["location"] == f"/login?next={quote(asked)}"
-
-
-def test_nobody_learns_from_an_address_that_is_none_which_titles_are_secret(
-    running: Served,
-) -> None:
-    with httpx.Client(base_url=running.url, timeout=30) as client:
-        for title in (SECRET.title, "another one"):
-            answer = client.get(f"/{quote(title)}")
-            assert answer.json()["detail"] == "GET of this address: Not Found"
 
 
 def test_the_live_feed_is_veiled_for_who_may_not_know(running: Served) -> None:

@@ -55,8 +55,8 @@ def advisories(
 
 @router.get("/advisories/{name}")
 def advisory(name: Name, who: Viewer, parts: Parts) -> AdvisoryOut:
-    """One advisory, by the name that the caller may know."""
-    return _out(parts, name, _known(parts, who, name))
+    """One advisory, by the name that the caller may know, or by its codename."""
+    return _out(parts, *_known(parts, who, name))
 
 
 @router.get("/advisories/{name}/hosts")
@@ -64,19 +64,25 @@ def standings(
     name: Name, who: Viewer, parts: Parts, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[HostStanding]:
     """Each host that has reported: exposed, live-patched, fixed or not affected, and why."""
-    one, reports = _known(parts, who, name), parts.views.fleet().reports
+    shown_as, one = _known(parts, who, name)
+    reports = parts.views.fleet().reports
     shown, more = page(sorted(reports), lambda host: (host,), cursor, limit)
     told = {host: standing(one, reports[host]).model_dump() for host in shown}
-    rows = [HostStanding(**told[host] | {"advisory": name, "host": host}) for host in shown]
+    rows = [HostStanding(**told[host] | {"advisory": shown_as, "host": host}) for host in shown]
     return Page(items=rows, next=more)
 
 
-def _known(parts: Service, who: Caller, name: str) -> Advisory:
-    """The advisory that this caller knows by this name. Raises Problem 404."""
-    now = parts.clock.now()
-    for one in parts.store.advisories().values():
-        if one.shown(now, knows(who)) == name:
-            return one
+def _known(parts: Service, who: Caller, name: str) -> tuple[str, Advisory]:
+    """The advisory of this name, and what this caller calls it. Raises Problem 404.
+
+    A codename is good for everybody and for ever: people who may know more hear it from those who
+    may not, and it stands in notes that were taken before the hour.
+    """
+    now, known = parts.clock.now(), parts.store.advisories().values()
+    named = [(one.shown(now, knows(who)), one) for one in known]
+    called = [(shown_as, one) for shown_as, one in named if name == one.codename]
+    for shown_as, one in [(said, one) for said, one in named if said == name] + called:
+        return shown_as, one
     raise no_such("advisory", name)
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from agents.wire import Wanted
 from scheduler.advisory import Advisory
+from scheduler.approval import same_person
 from scheduler.fleet_view import FleetDoubt
 from scheduler.inventory import InventoryError, load_inventory
 from scheduler.launch import Draw, Wish, begin, draw
@@ -97,7 +98,7 @@ def _check_first_word(deed: Deed, head: Rollout, action: Action, reason: str) ->
         refusal = conflict("needs_approval", f"rollout {head.id} needs to be approved", state)
     elif action is Action.APPROVE and not head.second_person:
         refusal = conflict("needs_none", f"rollout {head.id} needs no approval: start it", state)
-    elif action is Action.APPROVE and who.name == head.created_by:
+    elif action is Action.APPROVE and same_person(who.name, head):
         said = f"{who.name} started rollout {head.id}: somebody else has to approve it"
         refusal = conflict("same_person", said, state)
     else:

@@ -24,7 +24,7 @@ from agents.wire import Kind
 from scheduler.comeback import LACKING
 from scheduler.rollout import ENDED, HostState, RolloutState
 from scheduler.service.metrics_machinery import machinery
-from scheduler.service.metrics_moves import standstills
+from scheduler.service.metrics_moves import crashes, standstills
 from scheduler.service.metrics_rollout import RolloutFigures, figures
 from scheduler.service.parts import Parts, Service, Viewer
 from scheduler.service.views import FleetView, RolloutView
@@ -58,7 +58,9 @@ class _Collector:
         fleet = self._parts.views.fleet()
         yield from _fleet(fleet, views)
         yield from _rollouts(views)
-        yield from _outcomes([figures(view, self._parts.limits) for view in views])
+        found = [figures(view, self._parts.limits) for view in views]
+        yield from _outcomes(found)
+        yield crashes(found, fleet)
         yield from standstills(views)
         yield from machinery(self._parts, fleet)
 
@@ -83,6 +85,14 @@ def _gauge(
     return family
 
 
+def _summed(rows: Iterable[tuple[str, float]]) -> list[tuple[Sequence[str], float]]:
+    """One row for each label: several rollouts may be of one advisory, over different hosts."""
+    sums: dict[str, float] = {}
+    for label, number in rows:
+        sums[label] = sums.get(label, 0.0) + number
+    return [([label], number) for label, number in sums.items()]
+
+
 def _fleet(fleet: FleetView, views: Sequence[RolloutView]) -> Iterator[Metric]:
     states = Counter("silent" if host in fleet.trouble else "reporting" for host in fleet.hosts)
     going = [view for view in views if view.progress.state not in ENDED]
@@ -94,13 +104,15 @@ def _fleet(fleet: FleetView, views: Sequence[RolloutView]) -> Iterator[Metric]:
         "xenroll_hosts_exposed",
         "Hosts of rollouts that go on, not yet on a fixed build.",
         ["advisory"],
-        [([v.progress.advisory], v.curve.points[-1].hosts) for v in going],
+        _summed((v.progress.advisory, v.curve.points[-1].hosts) for v in going),
     )
     yield _gauge(
         "xenroll_vms_exposed",
         "Guests on such hosts.",
         ["advisory"],
-        [([v.progress.advisory], v.curve.points[-1].guests) for v in going if v.curve.knows_guests],
+        _summed(
+            (v.progress.advisory, v.curve.points[-1].guests) for v in going if v.curve.knows_guests
+        ),
     )
     twice = sum(len(places) > 1 for places in fleet.where.values())
     yield _gauge("xenroll_vms_running_twice", "Guest names that two hosts show.", [], [([], twice)])
@@ -230,13 +242,6 @@ def _outcomes(found: Sequence[RolloutFigures]) -> Iterator[Metric]:
     for (outcome, reason), number in sorted(total.items()):
         moves.add_metric([outcome, reason], number)
     yield moves
-    crashes = CounterMetricFamily(
-        "xenroll_vm_crashes", "Guests that crashed in rollouts.", labels=["kernel_class"]
-    )
-    crashed: Counter[str] = sum((one.crashes for one in found), Counter())
-    for name, number in sorted(crashed.items()):
-        crashes.add_metric([name], number)
-    yield crashes
     yield _gauge(
         "xenroll_failure_budget_remaining_ratio",
         "Share of the crash budget that is left; below 0: exceeded.",

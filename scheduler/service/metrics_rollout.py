@@ -42,7 +42,7 @@ def figures(view: RolloutView, limits: Limits) -> RolloutFigures:
     return RolloutFigures(
         rollout=book.rollout.id,
         outcomes=_outcomes(view, done),
-        crashes=Counter(_class(guest.guest_class) for guest in crashed),
+        crashes=Counter(class_label(guest.guest_class) for guest in crashed),
         budget_left=1 - len(crashed) / budget,
         move_s=[s for step in done if step.outcome == "moved" for s in _took_s(step)],
         drain_s=_drains_s(done),
@@ -73,7 +73,8 @@ def _reason(text: str) -> str:
     return "other"
 
 
-def _class(name: str | None) -> str:
+def class_label(name: str | None) -> str:
+    """A class of guests as a label's value: hosts and people name it."""
     return plain(name)[:CLASS_CHARS] if name else NO_CLASS
 
 

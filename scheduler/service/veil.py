@@ -18,8 +18,8 @@ from scheduler.veil import Veil
 
 LOGIN = "/login"
 PLAIN = ("/static/", LOGIN)
-"""Nothing of the fleet is there. The login page says again where its reader wanted to go: veiled, it
-would tell anybody which names are secret, and what they are called here."""
+"""Nothing of the fleet is there. The login page says again where its reader wanted to go: veiled,
+it would tell anybody which names are secret, and what they are called here."""
 LIKE_A_NAME = re.compile(r"(xsa|cve)([-_ ]|%20|%2d)?[0-9][0-9-]*", re.IGNORECASE)
 """An error repeats what was asked for; veiling only the secret ones would tell which those are."""
 

@@ -92,6 +92,28 @@ def test_at_the_end_nothing_comes_next_and_what_is_held_has_its_owner(running: S
     assert said["ends_p50_at"] is None
     owners = {one["guest"]: one["owner"] for one in said["held_now"]}
     assert owners["g2"] == "shop" and said["happened"]["crashed"] == ["g1"]
+    assert said["happened"]["stayed"] == said["stayed"] > 0
+    assert running.get(PATH, since=START.isoformat()).json()["happened"]["stayed"] == said["stayed"]
+
+
+def test_a_guest_that_was_restarted_with_its_host_keeps_nobody_busy(
+    redis_client: redis.Redis,
+) -> None:
+    """It refused to move, its owner had agreed to that: nothing is left for a person to do."""
+    played = RedisFleet(redis_client, small_fleet(), faults={"g2": "refuses"})
+    agreed = {"if_refused": "restart"}
+    entries = [
+        one.model_copy(update=agreed if one.name == "g2" else {})
+        for one in played.sim.inventory.guests
+    ]
+    played.sim.inventory = played.sim.inventory.model_copy(update={"guests": tuple(entries)})
+    begun(played)
+    played.run(played.controller())
+    with served(redis_client, played) as made:
+        said = made.get(PATH).json()
+    assert said["state"] == "done" and set(said["hosts"]) == {"fixed"}
+    assert "g2" in said["restarted"] and list(said["given_up"]) == ["g2"]
+    assert said["held_now"] == []
 
 
 def test_as_markdown_it_has_a_chapter_for_each_question(running: Served) -> None:

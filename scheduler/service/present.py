@@ -11,6 +11,7 @@ from agents.wire import Kind
 from scheduler.late_wave import late_hosts
 from scheduler.progress import Progress, StepView, WaveView
 from scheduler.rollout import ENDED, HostRecord, HostState, RolloutState, attempt_id
+from scheduler.service.exposure import SAFE
 from scheduler.service.views import FleetView, RolloutView
 
 MIB = 2**20
@@ -198,6 +199,9 @@ def held(view: RolloutView, fleet: FleetView) -> list[HeldRow]:
             HeldRow(step.host, guest, fleet.owner_of(guest), step.reason, step.since_s, "held step")
         )
     for record in view.progress.given_up:
+        host = view.book.hosts.get(record.host)
+        if host is not None and host.state in SAFE:
+            continue  # it was restarted there with its host
         owner = fleet.owner_of(record.name)
         rows.append(HeldRow(record.host, record.name, owner, record.reason, None, "guest left out"))
     return rows + [_down(view, fleet, name) for name in view.progress.down]

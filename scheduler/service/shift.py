@@ -103,7 +103,7 @@ def report(
         **account(book, now).model_dump(),
         at=now,
         since=since,
-        happened=_since(book, start),
+        happened=_since(book, start, _stayed(book, told, since)),
         lines=notable[-LISTED:],
         lines_left_out=max(0, len(notable) - LISTED),
         quarantined=list(view.progress.quarantined),
@@ -130,7 +130,7 @@ def _decided(line: Happening) -> bool:
     return line.kind in DECISIONS or line.text.startswith(BY)
 
 
-def _since(book: Book, start: datetime) -> Since:
+def _since(book: Book, start: datetime, stayed: int) -> Since:
     ended = [s for s in book.steps.values() if s.ended_at is not None and s.ended_at >= start]
     done = [step for step in ended if step.state is StepState.DONE]
     hosts = [h for h in book.hosts.values() if h.since is not None and h.since >= start]
@@ -139,9 +139,17 @@ def _since(book: Book, start: datetime) -> Since:
         hosts_fixed=sum(host.state is HostState.FIXED for host in hosts),
         restarted=sum(step.kind is Kind.START and step.outcome != "moot" for step in done),
         crashed=sorted({s.guest or "" for s in done if s.outcome == "crashed"}),
-        stayed=sum(step.kind is Kind.MOVE and step.outcome == "stayed" for step in ended),
+        stayed=stayed,
         newly_blocked=sorted(host.name for host in hosts if host.state is HostState.BLOCKED),
     )
+
+
+def _stayed(book: Book, told: Sequence[Happening], since: datetime | None) -> int:
+    """Guests' records count such attempts, but not when they were; the event log knows that."""
+    if since is None:
+        return sum(guest.stayed for guest in book.guests.values())
+    steps = (book.steps.get(line.step or "") for line in told if line.kind == "stayed")
+    return sum(step is not None and step.kind is not Kind.RETUNE for step in steps)
 
 
 def _held(view: RolloutView, fleet: FleetView) -> list[Held]:

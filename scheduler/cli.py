@@ -123,6 +123,12 @@ def main() -> None:
     """The console entry; what nobody foresaw is a defect, and its exit code says so."""
     try:
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("planner", "agents", "scheduler"):
+            raise
+        line = f"the package {error.name} is missing: install xenroll[control,web]"
+        print(f"xenroll: {line}", file=sys.stderr)
+        sys.exit(int(Exit.INTERNAL))
     except Exception as error:
         traceback.print_exc()
         line = f"a defect of xenroll: {type(error).__name__}: {error}"

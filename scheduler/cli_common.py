@@ -13,14 +13,17 @@ from redis.exceptions import RedisError
 from scheduler.cli_exit import Exit, fail
 from scheduler.cli_people import person
 from scheduler.link import Away, quick
-from scheduler.settings import Settings
+from scheduler.settings import Settings, not_settings
 from scheduler.store import NoRollout, Store
 
 __all__ = ["Exit", "fail", "note", "person", "store"]
 
 
 def settings() -> Settings:
-    """What the environment says; ends the command where a value is none."""
+    """What the environment says; ends the command where a name or a value is none."""
+    unknown = not_settings()
+    if unknown:
+        fail(Exit.BAD_INPUT, unknown)
     try:
         return Settings()
     except ValidationError as error:

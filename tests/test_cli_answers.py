@@ -157,9 +157,8 @@ def test_the_list_of_rollouts_says_who_holds_one_and_why(running: Served) -> Non
     said(over_http(running, "rollout", "list"), 0, "t-on-call: lunch")
 
 
-def test_what_nobody_foresaw_ends_with_the_code_of_a_defect() -> None:
-    program = "from scheduler import cli; cli.build = lambda _: 1 / 0; cli.main()"
-    answer = subprocess.run(
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         env=os.environ,
@@ -168,6 +167,18 @@ def test_what_nobody_foresaw_ends_with_the_code_of_a_defect() -> None:
         timeout=120,
         check=False,
     )
+
+
+def test_a_package_that_was_not_installed_is_named() -> None:
+    lacks = "import sys; sys.modules['fastapi'] = None; sys.argv = ['xenroll', 'rollout', 'list']; "
+    answer = python(f"{lacks} from scheduler import cli; cli.main()")
+    assert answer.returncode == 5
+    words = "xenroll: the package fastapi is missing: install xenroll[control,web]"
+    assert answer.stderr.splitlines() == [words]
+
+
+def test_what_nobody_foresaw_ends_with_the_code_of_a_defect() -> None:
+    answer = python("from scheduler import cli; cli.build = lambda _: 1 / 0; cli.main()")
     assert answer.returncode == 5
     assert answer.stderr.splitlines()[-1].startswith("xenroll: a defect of xenroll: ZeroDivision")
 

@@ -75,6 +75,23 @@ def test_a_setting_out_of_range_is_named(redis_url: str) -> None:
     said(result, 2, "XENROLL_TICK_S")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("XENROLL_TWO_PEPOLE", "XENROLL_TWO_PEPOLE: there is no such setting; XENROLL_TWO_PEOPLE"),
+        ("XENROLL_LIMITS_MAX_TRIES", "no such setting; XENROLL_LIMITS__MAX_TRIES is one"),
+        ("XENROLL_LIMITS__MAX_TRY", "XENROLL_LIMITS__MAX_TRY: Extra inputs"),
+        ("XENROLL_ZEAL", "XENROLL_ZEAL: there is no such setting"),
+    ],
+)
+def test_a_setting_that_is_none_is_named(redis_url: str, name: str, words: str) -> None:
+    said(xenroll(redis_url, "rollout", "list", **{name: "2"}), 2, words)
+
+
+def test_variables_of_the_lab_and_of_hooks_are_no_settings(redis_url: str) -> None:
+    said(xenroll(redis_url, "rollout", "list", XENROLL_LAB_DIR="x", XENROLL_HOOK_RUN="y"), 0)
+
+
 def test_an_unknown_rollout_is_named(played: RedisFleet, redis_url: str) -> None:
     said(xenroll(redis_url, "rollout", "status"), 8, "there is no rollout yet")
     played.begin()

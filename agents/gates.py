@@ -99,6 +99,7 @@ def leftover_of(order: Order, sight: Sight) -> str | None:
 
 
 def runs(domain: Domain) -> str | None:
+    """None where the domain runs, else what it does."""
     found = condition(domain.state)
     return None if found is Condition.RUNS else f"{domain.name} is {found.value}"
 

@@ -42,6 +42,7 @@ class Journal:
         self.state_dir = state_dir
 
     def directory(self, attempt_id: str) -> Path:
+        """Where an attempt's files are. Raises JournalError for what is no attempt's id."""
         if not ATTEMPT_ID.fullmatch(attempt_id):
             raise JournalError(f"{attempt_id[:80]!r} is no attempt id")
         return self.state_dir / "attempts" / attempt_id
@@ -57,13 +58,15 @@ class Journal:
         return self.state_dir / "locks" / "payloads"
 
     def guest_lock(self, uuid: str) -> Path:
+        """One attempt at a time works on a guest."""
         return self.state_dir / "locks" / f"guest-{uuid}"
 
     def epoch_file(self, rollout_id: str) -> Path:
+        """Holds the newest life of a rollout that ever started a step here, in digits."""
         return self.state_dir / "epochs" / rollout_id
 
     def record(self, order: Order) -> Path:
-        """Put the order down; the attempt is known from now on, and not started."""
+        """Put the order down; it is known from now on, and not started. Raises JournalError."""
         directory = self.directory(order.attempt_id)
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -143,6 +146,7 @@ class Journal:
         )
 
     def ids(self) -> list[str]:
+        """Every attempt that has a folder, in the order of their names."""
         base = self.state_dir / "attempts"
         names = sorted(os.listdir(base)) if base.is_dir() else []
         return [name for name in names if ATTEMPT_ID.fullmatch(name)]
@@ -157,6 +161,7 @@ class Journal:
                 yield attempt
 
     def running(self, boot_id: str) -> list[Attempt]:
+        """The attempts whose command has begun in this boot and has not ended."""
         return [a for a in self.attempts(frozenset(), boot_id) if a.state is AttemptState.RUNNING]
 
     def prune(self, ordered: frozenset[str], older_than_s: float, now_s: float) -> list[str]:

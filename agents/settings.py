@@ -97,6 +97,7 @@ class Settings(BaseModel):
 
     @property
     def state(self) -> Path:
+        """Where the agent keeps its journal; not below `root`."""
         return Path(self.state_dir)
 
 

@@ -214,7 +214,10 @@ def runner_argv(
 def wait(
     context: Context, book: Journal, attempt_id: str, watch: MoveWatch | None = None
 ) -> AttemptState:
-    """Until it runs no more. There is no limit: a migration takes as long as it takes."""
+    """Until it runs no more. There is no limit: a migration takes as long as it takes.
+
+    Raises StartError where nobody holds it and it was never started.
+    """
     settings = context.settings
     pause_s = min(settings.poll_s, settings.watch_poll_s) if watch else settings.poll_s
     while True:

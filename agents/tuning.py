@@ -77,7 +77,10 @@ def _rows(text: str, title: str, heading: str) -> list[str]:
 
 
 def parse_shares(text: str, scheduler: Scheduler) -> dict[int, Share]:
-    """`xl sched-credit` or `xl sched-credit2`: domid -> share, for the pools of that scheduler."""
+    """`xl sched-credit` or `xl sched-credit2`: domid -> share, for the pools of that scheduler.
+
+    Raises ParseError.
+    """
     found: dict[int, Share] = {}
     pool: str | None = None
     for line in filter(str.strip, text.splitlines()):

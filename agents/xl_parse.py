@@ -111,7 +111,7 @@ def _match(pattern: re.Pattern[str], line: str, title: str) -> re.Match[str]:
 
 
 def parse_list(text: str) -> tuple[Domain, ...]:
-    """`xl list -v`, Domain-0 included. Names may hold blanks, or be `(null)`."""
+    """`xl list -v`, Domain-0 included. Names may hold blanks, or be `(null)`. Raises ParseError."""
     rows = [_match(ROW, line, "xl list -v") for line in _rows(text, "xl list -v", "Name", "UUID")]
     domains = tuple(_domain(row) for row in rows)
     names = [domain.name for domain in domains if domain.domid == 0]
@@ -137,7 +137,10 @@ def _domain(row: re.Match[str]) -> Domain:
 
 
 def parse_configs(text: str) -> dict[int, dict[str, Any]]:
-    """`xl list -l`: domid -> its `config`. Domains that could not be read are not in it."""
+    """`xl list -l`: domid -> its `config`. Domains that could not be read are not in it.
+
+    Raises ParseError.
+    """
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -77,7 +77,7 @@ class Draft:
         return after
 
     def put_step(self, step: Step, state: StepState | None = None, **updates: Any) -> Step:
-        """Change a step; a new state has to be one that may follow (`STEP_NEXT`)."""
+        """Change a step; a new state has to be one that may follow (else NotAllowed)."""
         if state is not None and state is not step.state:
             if state not in STEP_NEXT[step.state]:
                 raise NotAllowed(f"step {step.id}: {step.state} -> {state}")
@@ -103,7 +103,7 @@ class Draft:
         return self.guests[name]
 
     def put_rollout(self, state: RolloutState | None = None, **updates: Any) -> None:
-        """Change the head; a new state has to be one that may follow (`NEXT`)."""
+        """Change the head; a new state has to be one that may follow (`NEXT`), else NotAllowed."""
         if state is not None and state is not self.rollout.state:
             if state not in NEXT[self.rollout.state]:
                 raise NotAllowed(f"rollout {self.rollout.id}: {self.rollout.state} -> {state}")

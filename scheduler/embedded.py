@@ -110,7 +110,8 @@ def server_program(search_path: str | None = None) -> str:
 def socket_path(state_dir: Path) -> Path:
     """Where the socket of this state directory is: inside it, or, if that is too long, in /tmp.
 
-    The same directory always gives the same path, so that another terminal finds the server.
+    The same directory always gives the same path, so that another terminal finds the server. Raises
+    ServerError where both are too long.
     """
     inside = state_dir.resolve() / "redis.sock"
     if len(os.fsencode(inside)) <= SOCKET_PATH_LIMIT_BYTES:

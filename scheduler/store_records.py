@@ -19,14 +19,17 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def records(model: type[Record], raw: Iterable[bytes]) -> list[Record]:
+    """Records as they stand in Redis. Raises pydantic's ValidationError."""
     return [model.model_validate_json(value) for value in raw]
 
 
 def text(value: Any) -> str:
+    """What Redis answered, as text."""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def payload(head: Rollout, change: Change, wanted: Wanted | None) -> str:
+    """A change as JSON, as the script that writes it reads it (`scheduler/store_scripts.py`)."""
     tables: dict[str, dict[str, str]] = {
         "steps": {name: step.model_dump_json() for name, step in change.steps.items()},
         "hosts": {name: host.model_dump_json() for name, host in change.hosts.items()},

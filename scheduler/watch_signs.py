@@ -32,6 +32,7 @@ def shown(state: str) -> Cause | None:
 
 
 def life_of_domain(guest: GuestSeen, report: Report, guest_class: str) -> Life:
+    """The life of the domain that this report shows of a guest."""
     return Life(
         name=guest.name,
         uuid=guest.uuid,
@@ -42,4 +43,5 @@ def life_of_domain(guest: GuestSeen, report: Report, guest_class: str) -> Life:
 
 
 def ending_id(life: Life) -> str:
+    """One domain ends once: UUID, boot and domid name its ending."""
     return f"{life.uuid}.{life.boot_id}.{life.domid}"

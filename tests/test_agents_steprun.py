@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from agents.steps import Context, StartError, wait
 from tests.agents_dom0 import BOOT_ID
 from tests.agents_journal_kit import ENDED, ONE, REBOOT, RUNNING, UNKNOWN, Bench, on_bench
 from tests.agents_kit import NOON
-from tests.waiting import until
+from tests.waiting import gone, until
 
 
 @pytest.fixture
@@ -71,8 +70,9 @@ def test_when_the_supervisor_is_killed_the_attempt_runs_on_until_the_command_end
     bench: Bench, number: signal.Signals
 ) -> None:
     bench.start(ONE)
-    os.kill(bench.supervisor(ONE), number)
-    time.sleep(0.1)
+    supervisor = bench.supervisor(ONE)
+    os.kill(supervisor, number)
+    until(lambda: gone(supervisor))
     assert bench.state(ONE) is RUNNING
     assert bench.end(ONE) is UNKNOWN  # the exit code is lost, and never guessed
     bench.start(ONE)
@@ -130,8 +130,9 @@ def test_a_command_without_locks_is_known_to_live_when_its_supervisor_is_killed(
     bench: Bench,
 ) -> None:
     bench.start(ONE, bench.work(inherit_locks=False))
-    os.kill(bench.supervisor(ONE), signal.SIGKILL)
-    time.sleep(0.1)
+    supervisor = bench.supervisor(ONE)
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: gone(supervisor))
     assert bench.state(ONE) is RUNNING
     assert bench.end(ONE) is UNKNOWN
 

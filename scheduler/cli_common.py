@@ -14,7 +14,7 @@ from scheduler.cli_exit import Exit, fail
 from scheduler.cli_people import person
 from scheduler.link import Away, quick
 from scheduler.settings import Settings, not_settings
-from scheduler.store import NoRollout, Store
+from scheduler.store import Store
 
 __all__ = ["Exit", "fail", "note", "person", "store"]
 
@@ -45,8 +45,6 @@ def store() -> Iterator[Store]:
         fail(Exit.AWAY, str(error))
     except RedisError as error:
         fail(Exit.AWAY, f"Redis stopped answering: {error}")
-    except NoRollout as error:
-        fail(Exit.BAD_INPUT, f"no rollout {error}; see `xenroll rollout list`")
 
 
 def note(held: Store, action: str, target: str, reason: str) -> None:

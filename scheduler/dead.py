@@ -25,12 +25,14 @@ from scheduler.rollout import (
 )
 
 STAYS = frozenset({HostState.FIXED, HostState.UNAFFECTED, HostState.OPENED})
+SAYS_DEAD = "is dead, says"
+"""What every event of this word has between the host and the person."""
 
 
 def take_for_dead(draft: Draft, name: str, said: Hold) -> None:
     """Go on without this host, and let what hangs on it be told from what can be seen."""
     host = draft.host(name)
-    reason = f"{name} is dead, says {said.by}: {said.reason}"
+    reason = f"{name} {SAYS_DEAD} {said.by}: {said.reason}"
     silence = {"silent": "", "silent_since": None, "aside": None}
     draft.put_host(
         name,

@@ -18,6 +18,7 @@ from agents.wire import Wanted
 from scheduler.advisory import Advisory
 from scheduler.service.access import Role
 from scheduler.since import SinceError, since
+from scheduler.wishes import Part, say_dead, wish
 from tests.redis_fleet import RedisFleet
 from tests.service_kit import Served, begun, served, small_fleet
 from tests.sim import NEW, START
@@ -83,6 +84,24 @@ def test_since_a_moment_only_what_happened_after_it_counts(running: Served) -> N
     middle = running.get(PATH, since=(START + timedelta(seconds=101)).isoformat()).json()
     assert [one["kind"] for one in middle["decisions"]] == ["resumed"]
     assert 0 < middle["happened"]["moves"] < whole["happened"]["moves"]
+
+
+def test_who_left_a_host_out_and_who_said_that_one_is_dead_is_among_the_decisions(
+    running: Served,
+) -> None:
+    played = running.played
+    controller, now = played.controller(), played.clock.now()
+    hosts = played.store.book("xsa-1").hosts
+    one, *_, other = [host.name for host in hosts.values() if host.state == "waiting"]
+    wish(played.store, "xsa-1", Part(host=one), Wanted.ABORT, "anna", "bad DIMM", now)
+    played.round(controller)
+    played.mute = {other}
+    while not played.store.book("xsa-1").hosts[other].silent:
+        played.round(controller)
+    say_dead(played.store, "xsa-1", other, "ben", "fenced", played.clock.now())
+    played.round(controller)
+    told = [line["text"] for line in running.get(PATH).json()["decisions"]]
+    assert told[-2:] == [f"{one} by anna: bad DIMM", f"{other} is dead, says ben: fenced"]
 
 
 def test_at_the_end_nothing_comes_next_and_what_is_held_has_its_owner(running: Served) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from agents.wire import Kind
 from scheduler.account import Account, account
 from scheduler.book import Book
+from scheduler.dead import SAYS_DEAD
 from scheduler.forecast_assumed import assumed, in_short
 from scheduler.progress import ClassAtRest, StepView
 from scheduler.rollout import ENDED, Happening, HostState, Step, StepState
@@ -24,7 +25,7 @@ QUIET = frozenset(
     {"started", "moved", "ordered", "draining", "held", "notice", "loading", "retune"}
 )
 """Kinds of events that a report only counts."""
-DECISIONS = frozenset({"created", "approved", "paused", "resumed", "abort", "released"})
+DECISIONS = frozenset({"created", "approved", "paused", "resumed", "abort", "left out", "released"})
 BY = "by "
 """So the text of an event begins that a person caused: `by anna: the reason`."""
 LISTED = 300
@@ -127,7 +128,8 @@ def _after(now: datetime, left_s: float | None) -> datetime | None:
 
 
 def _decided(line: Happening) -> bool:
-    return line.kind in DECISIONS or line.text.startswith(BY)
+    said_dead = line.kind == "lost" and SAYS_DEAD in line.text
+    return said_dead or line.kind in DECISIONS or line.text.startswith(BY)
 
 
 def _since(book: Book, start: datetime, stayed: int) -> Since:

@@ -115,7 +115,9 @@ class Controller:
         self.watcher.tick(self.desk, self.books, self.parts.clock.now())
         self.outside.listen(self.books.values())
         self.reverting.tick()
-        for rollout_id in self.parts.store.ids():
+        ids = self.parts.store.ids()
+        self._forget_all_but(ids)
+        for rollout_id in ids:
             try:
                 self._lead(rollout_id)
             except Conflict:
@@ -125,6 +127,12 @@ class Controller:
                 raise
             except Exception as defect:  # of this program: the other rollouts go on
                 self._stop_for(rollout_id, defect)
+
+    def _forget_all_but(self, ids: Sequence[str]) -> None:
+        """A server that lost its data may soon hold another rollout of the same name."""
+        for rollout_id in sorted(self.books.keys() - set(ids)):
+            del self.books[rollout_id]
+            self.parts.log(f"{rollout_id}: Redis holds it no more: has the server lost its data?")
 
     def _stop_for(self, rollout_id: str, defect: Exception) -> None:
         """Nothing new starts in a rollout that this program cannot lead, and a person is told."""

@@ -13,8 +13,12 @@ class Away(Exception):
 
 
 def patient(url: str) -> redis.Redis:
-    """A client that tries again for minutes: a server that restarts loses us nothing."""
-    retry = Retry(ExponentialWithJitterBackoff(base=0.1, cap=2.0), retries=30)
+    """A client that tries again for seconds: a server that restarts loses us nothing.
+
+    Not for longer: whoever uses it comes again by itself, and is to say meanwhile that Redis is
+    away, and to end when it is told to.
+    """
+    retry = Retry(ExponentialWithJitterBackoff(base=0.1, cap=2.0), retries=8)
     return _client(url, retry)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 import redis
@@ -138,6 +139,23 @@ def test_only_what_changed_is_written(redis_client: redis.Redis) -> None:
     after = redis_client.hgetall(base)
     changed = [name for name in after if after[name] != before[name]]
     assert 0 < len(changed) <= 4 < len(after)
+
+
+def test_a_server_that_lost_its_data_is_told_of_and_a_rollout_of_the_same_name_is_led(
+    redis_client: redis.Redis,
+) -> None:
+    played = small(redis_client)
+    played.begin()
+    controller = played.controller()
+    played.run(controller)
+    redis_client.flushall()
+    controller.tick()
+    assert played.log[-1] == "xsa-1: Redis holds it no more: has the server lost its data?"
+    anew = small(redis_client)
+    anew.clock, anew.agents = played.clock, Counter({name: 1 for name in anew.sim.hosts})
+    anew.begin()
+    anew.run(controller)
+    assert_complete(anew)
 
 
 def test_a_host_belongs_to_one_rollout_at_a_time(redis_client: redis.Redis) -> None:

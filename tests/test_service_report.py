@@ -92,7 +92,7 @@ def test_who_left_a_host_out_and_who_said_that_one_is_dead_is_among_the_decision
     played = running.played
     controller, now = played.controller(), played.clock.now()
     hosts = played.store.book("xsa-1").hosts
-    one, *_, other = [host.name for host in hosts.values() if host.state == "waiting"]
+    one, other = next(host.name for host in hosts.values() if host.state == "waiting"), "h0"
     wish(played.store, "xsa-1", Part(host=one), Wanted.ABORT, "anna", "bad DIMM", now)
     played.round(controller)
     played.mute = {other}

@@ -87,21 +87,22 @@ def test_since_a_moment_only_what_happened_after_it_counts(running: Served) -> N
 
 
 def test_who_left_a_host_out_and_who_said_that_one_is_dead_is_among_the_decisions(
-    running: Served,
+    redis_client: redis.Redis,
 ) -> None:
-    played = running.played
-    controller, now = played.controller(), played.clock.now()
-    hosts = played.store.book("xsa-1").hosts
-    one, other = next(host.name for host in hosts.values() if host.state == "waiting"), "h0"
-    wish(played.store, "xsa-1", Part(host=one), Wanted.ABORT, "anna", "bad DIMM", now)
+    played = RedisFleet(redis_client, small_fleet())
+    begun(played)
+    controller = played.controller()
     played.round(controller)
-    played.mute = {other}
-    while not played.store.book("xsa-1").hosts[other].silent:
+    wish(played.store, "xsa-1", Part(host="h3"), Wanted.ABORT, "anna", "DIMM", played.clock.now())
+    played.round(controller)
+    played.mute = {"h2"}
+    while not played.store.book("xsa-1").hosts["h2"].silent:
         played.round(controller)
-    say_dead(played.store, "xsa-1", other, "ben", "fenced", played.clock.now())
+    say_dead(played.store, "xsa-1", "h2", "ben", "fenced", played.clock.now())
     played.round(controller)
-    told = [line["text"] for line in running.get(PATH).json()["decisions"]]
-    assert told[-2:] == [f"{one} by anna: bad DIMM", f"{other} is dead, says ben: fenced"]
+    with served(redis_client, played) as made:
+        told = [line["text"] for line in made.get(PATH).json()["decisions"]]
+    assert told[1:] == ["h3 by anna: DIMM", "h2 is dead, says ben: fenced"]
 
 
 def test_at_the_end_nothing_comes_next_and_what_is_held_has_its_owner(running: Served) -> None:

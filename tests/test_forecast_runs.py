@@ -77,6 +77,7 @@ def test_with_exact_times_the_runs_give_the_times_of_the_plan() -> None:
     played = forecast_sim()
     book = played.book
     found = ends(works_as_planned(played), ceilings_of(played), AS_PLANNED, ONCE)
+    assert found
     for name, at in found.items():
         assert float(at[0]) == pytest.approx(book.steps[name].planned_end_s), name
 

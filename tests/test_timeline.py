@@ -42,7 +42,9 @@ def test_what_is_to_come_ends_when_the_forecast_does(left_s: float) -> None:
 
 def test_a_host_is_emptied_and_then_rebooted_and_a_start_is_neither() -> None:
     played = half_way()
-    for lane in drawing(played.book, None, played.now).lanes:
+    lanes = drawing(played.book, None, played.now).lanes
+    assert lanes
+    for lane in lanes:
         drains = [bar for bar in lane.bars if "drain" in bar.look]
         reboots = [bar for bar in lane.bars if "reboot" in bar.look]
         assert drains and reboots

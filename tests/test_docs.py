@@ -55,6 +55,41 @@ def test_every_command_that_a_document_names_exists(repository: Path, name: str)
     assert named <= known
 
 
+def options(command: Any) -> set[str]:
+    return {word for one in command.params for word in (*one.opts, *one.secondary_opts)}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", *(f"deploy/{n}.md" for n in PAGES)])
+def test_every_option_that_a_document_gives_a_command_exists(repository: Path, name: str) -> None:
+    known = dict(all_commands())
+    found = 0
+    for words, rest in re.findall(
+        r"xenroll ([a-z]+(?: [a-z]+)?)([^`\n]*)", (repository / name).read_text()
+    ):
+        command = known.get(f"xenroll {words}") or known.get(f"xenroll {words.split()[0]}")
+        if command is None:
+            continue  # a sentence about the program
+        given = set(re.findall(r"(?<![\w-])--[a-z-]+", rest))
+        assert given <= options(command) | {"--help"}, (words, rest)
+        found += len(given)
+    assert found
+
+
+def test_every_unit_runs_a_command_that_exists_with_options_that_it_has(repository: Path) -> None:
+    known = dict(all_commands())
+    units = sorted((repository / "deploy/systemd").glob("*.service"))
+    lines = [
+        re.findall(r"^ExecStart=/opt/xenroll/bin/(.+)$", unit.read_text(), re.M) for unit in units
+    ]
+    assert len(lines) == 4 and all(len(one) == 1 for one in lines)
+    for (line,) in lines:
+        if line.startswith("xenroll-agent "):
+            continue  # tests/test_agents_deploy.py
+        name = max((one for one in known if f"{line} ".startswith(f"{one} ")), key=len)
+        rest = line.removeprefix(name).split()
+        assert {word for word in rest if word.startswith("-")} <= options(known[name])
+
+
 def make_targets(repository: Path) -> set[str]:
     text = (repository / "Makefile").read_text()
     return set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))

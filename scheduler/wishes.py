@@ -140,6 +140,8 @@ def approve(store: Store, rollout_id: str, wave: int, by: str, reason: str, at: 
     book = store.book(rollout_id)
     if book.rollout.state in ENDED:
         raise WishRefused("ended", f"rollout {rollout_id} has ended ({book.rollout.state})")
+    if store.control(rollout_id).get("wanted") == Wanted.ABORT:
+        raise WishRefused("aborting", f"rollout {rollout_id} is being aborted")
     record = wave_of(book, wave)
     if record.state is WaveState.OPEN:
         raise WishRefused("already", f"wave {wave} is open already")

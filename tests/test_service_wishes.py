@@ -79,6 +79,13 @@ def test_an_approval_needs_the_role_that_starts_rollouts(running: Served) -> Non
     refused(again, 409, "already", "wave 1", "state")
 
 
+def test_no_wave_is_approved_while_its_rollout_is_being_aborted(running: Served) -> None:
+    assert running.post("/rollouts/xsa-1/actions/abort").status_code == 202
+    answer = running.post(f"{WAVE}/approve", role=Role.SECURITY)
+    refused(answer, 409, "aborting", "xsa-1 is being aborted", "state")
+    assert "approve:1" not in running.played.store.control("xsa-1")
+
+
 def test_the_same_key_acts_once(running: Served) -> None:
     first = running.post(f"{WAVE}/pause", key="key-of-mine-1")
     again = running.post(f"{WAVE}/pause", key="key-of-mine-1")

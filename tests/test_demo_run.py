@@ -15,6 +15,8 @@ import redis
 
 from scheduler.demo.example import SMALL, SMALL_POLICY, example_fleet, fleet_file
 from scheduler.demo.family import processes
+from scheduler.demo.layout import Places
+from scheduler.demo.run import DemoError, Memory
 from tests.waiting import until
 
 
@@ -130,6 +132,20 @@ def test_a_fleet_file_that_is_not_there_or_broken_is_named(tmp_path: Path) -> No
     (tmp_path / "bad.json").write_text('{"format": "xenroll.fleet/1"}')
     code, said = demo("--fleet", str(tmp_path / "bad.json"), "--state-dir", str(tmp_path / "s"))
     assert code == 2 and "bad.json: " in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("kept", ["", "{}", "[1]", '{"speed": 1, "refusing": 2}'])
+def test_a_torn_record_of_a_run_is_named_and_nothing_is_begun_on_it(
+    tmp_path: Path, kept: str
+) -> None:
+    (tmp_path / "run.json").write_text(kept)
+    with pytest.raises(DemoError, match=r"run\.json is not what a run keeps"):
+        Memory.read(Places(tmp_path))
+
+
+def test_where_there_is_no_run_nothing_is_mended(tmp_path: Path) -> None:
+    code, said = demo("--mend", "--state-dir", str(tmp_path / "s"))
+    assert (code, said.count("\n")) == (2, 1) and "no run to go on with or to mend" in said
 
 
 def test_going_on_with_a_run_that_never_was_is_refused(tmp_path: Path) -> None:

@@ -78,13 +78,15 @@ class Memory:
     @staticmethod
     def read(places: Places) -> Memory:
         """The run before this one. Raises DemoError."""
+        kept = places.state_dir / "run.json"
         try:
-            record = json.loads((places.state_dir / "run.json").read_text())
+            record = json.loads(kept.read_text())
+            return Memory(record["speed"], Trouble.of(record), record["redis_url"])
         except FileNotFoundError:
-            raise DemoError(
-                f"{places.state_dir} holds no run to go on with: leave --resume out"
-            ) from None
-        return Memory(record["speed"], Trouble.of(record), record["redis_url"])
+            said = f"{places.state_dir} holds no run to go on with or to mend: make run begins one"
+        except (ValueError, LookupError, TypeError) as error:
+            said = f"{kept} is not what a run keeps ({error}): begin one anew"
+        raise DemoError(said)
 
 
 def run(wish: Wish) -> int:

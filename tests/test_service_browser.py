@@ -111,6 +111,27 @@ def test_the_grid_can_be_read_and_walked_with_the_keyboard(page: Browser) -> Non
     page.wait(lambda: "/hosts/" in page.driver.current_url)
 
 
+COVERED = """
+const one = document.activeElement, bar = document.querySelector('.hero .act');
+const its = one.getBoundingClientRect();
+if (one === document.body || bar.contains(one)) return null;
+return its.top + Math.min(its.height, 40) > bar.getBoundingClientRect().top ? one.outerHTML : null;
+"""
+
+
+def test_on_a_phone_nothing_that_has_focus_is_behind_the_big_buttons(page: Browser) -> None:
+    page.size(360, 640)
+    page.log_in(Role.ON_CALL)
+    page.live()
+    page.run("document.querySelector('#grid .sq').focus()")
+    page.driver.switch_to.active_element.send_keys(Keys.END)
+    seen = [page.run(COVERED)]
+    for _ in range(10):
+        page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        seen.append(page.run(COVERED))
+    assert [one for one in seen if one] == []
+
+
 def renewed(page: Browser) -> None:
     """Wait until the cards have been made anew."""
     page.run("document.querySelector('#cards').firstElementChild.seen = true")

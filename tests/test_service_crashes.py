@@ -65,3 +65,23 @@ def test_a_guest_has_one_class_everywhere_and_the_inventory_goes_first(
     classes = {one["name"]: one["guest_class"] for one in moved if one["moves"]}
     assert classes.pop("g0") == "named by hand" and set(classes.values()) == {by_dom0}
     assert rested == {"named by hand", by_dom0}
+
+
+def test_a_guest_that_crashed_and_runs_nowhere_is_told_of_by_its_rollout(
+    redis_client: redis.Redis,
+) -> None:
+    """The crash table leads to it: whoever follows has to learn more than that it is not there."""
+    played = RedisFleet(redis_client, small_fleet(), faults={"g1": "crashes"})
+    begun(played)
+    played.run(played.controller())
+    crashed = played.store.book(played.head().id).guests["g1"]
+    with served(redis_client, played) as running:
+        answers = [running.get("/guests/g1")]
+        with running.client() as client:
+            page = {"Accept": "text/html"}
+            client.post(f"{running.url}/login", data={"token": running.tokens[Role.VIEWER]})
+            answers.append(client.get(f"{running.url}/guests/g1", headers=page))
+        assert running.get("/guests/g99").json()["detail"] == "there is no guest g99"
+    for answer in answers:
+        assert answer.status_code == 404
+        assert f"no host shows guest g1 now; rollout xsa-1: {crashed.reason}" in answer.text

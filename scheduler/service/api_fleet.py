@@ -11,10 +11,13 @@ from scheduler.closed import ClosedHost, closed_hosts
 from scheduler.inventory import HostEntry
 from scheduler.service.anyname import ANY_NAME
 from scheduler.service.paging import Cursor, Limit, Page, page
-from scheduler.service.parts import Parts, Viewer
-from scheduler.service.problem import no_such
+from scheduler.service.parts import Parts, Service, Viewer
+from scheduler.service.problem import Problem, no_such, short
 from scheduler.service.shapes import GuestOut, HostDetail, HostOut, Me
 from scheduler.service.views import FleetView
+
+NEWEST = 4
+"""So many rollouts are asked for a guest that no host shows."""
 
 router = APIRouter(tags=["fleet"])
 
@@ -139,5 +142,15 @@ def guest(name: Name, who: Viewer, parts: Parts) -> list[GuestOut]:
     fleet = parts.views.fleet()
     places = fleet.where.get(name)
     if not places:
-        raise no_such("guest", name)
+        raise nowhere(parts, name)
     return guests_out(fleet, [fleet.guests[place] for place in places])
+
+
+def nowhere(parts: Service, name: str) -> Problem:
+    """404 for a guest that no host shows, with what the newest rollouts know of it last."""
+    for rollout_id in parts.store.ids()[: -NEWEST - 1 : -1]:
+        record = parts.views.rollout(rollout_id).book.guests.get(name)
+        if record is not None:
+            known = f"rollout {rollout_id}: {record.reason or f'last on {record.host}'}"
+            return Problem(404, "not_found", f"no host shows guest {short(name)} now; {known}")
+    return no_such("guest", name)

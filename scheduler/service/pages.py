@@ -13,7 +13,7 @@ from scheduler.rollout import ENDED, Rollout
 from scheduler.service import present
 from scheduler.service.access import Caller, Role
 from scheduler.service.anyname import ANY_NAME
-from scheduler.service.api_fleet import Name, guests_out, host_detail
+from scheduler.service.api_fleet import Name, guests_out, host_detail, nowhere
 from scheduler.service.api_rollouts import Id
 from scheduler.service.login import PageCaller
 from scheduler.service.paging import Cursor
@@ -192,7 +192,7 @@ def guest(request: Request, name: Name, who: PageCaller, parts: Parts) -> Respon
     fleet = parts.views.fleet()
     places = fleet.where.get(name)
     if not places:
-        raise no_such("guest", name)
+        raise nowhere(parts, name)
     seen = guests_out(fleet, [fleet.guests[place] for place in places])
     owner = fleet.owners.get(seen[0].host)
     steps = []

@@ -112,7 +112,7 @@ def shift(said: Report) -> list[tuple[str, str]]:
     since = said.happened
     found = [
         ("hosts fixed", str(since.hosts_fixed)),
-        ("moves", str(since.moves)),
+        ("moves that arrived", str(since.moves)),
         ("restarted with their hosts", str(since.restarted)),
         ("crashed", ", ".join(since.crashed) or "none"),
         ("newly blocked hosts", ", ".join(since.newly_blocked)),

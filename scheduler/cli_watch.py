@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 
+from scheduler import reader
 from scheduler.cli_ask import Refused
 from scheduler.cli_exit import Exit
 from scheduler.text import plain
@@ -20,7 +21,7 @@ DETACHED = "detached; nothing ends because of it"
 
 
 def again_and_again(show: Callable[[], object], detached: str = DETACHED) -> None:
-    """Show it until `show` says True or somebody presses Ctrl-C, which only detaches.
+    """Show it until `show` says True, nobody reads any more, or Ctrl-C, which only detaches.
 
     At a terminal each picture replaces the one before; elsewhere a picture is printed when it
     differs. A service that is away is said once and asked again; any other refusal is raised.
@@ -32,7 +33,7 @@ def again_and_again(show: Callable[[], object], detached: str = DETACHED) -> Non
             if text != said:
                 _print(text)
                 said = text
-            if over:
+            if over or reader.gone():
                 return
             time.sleep(EVERY_S)
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from scheduler import reader
 from scheduler.flight_reports import flights_now
 from scheduler.progress import Progress, progress
 from scheduler.rollout import ENDED, Happening
@@ -99,7 +100,7 @@ def show_until_ended(rollout_id: str, look: Callable[[], Seen | str]) -> None:
     with Pictures(Console()) as pictures:
         said = ""
         try:
-            while True:
+            while not reader.gone():
                 seen = look()
                 if isinstance(seen, str):
                     if seen != said:

@@ -123,3 +123,26 @@ def test_an_abort_at_a_terminal_asks_first_and_asks_why(running: Served) -> None
         asked.type("a bad build\n")
         assert asked.end() == 0
     assert running.played.store.control("xsa-1")["reason"] == "a bad build"
+
+
+@pytest.mark.parametrize("command", ["host list", "rollout moves", "rollout status"])
+def test_a_watch_ends_when_nobody_reads_it_although_nothing_changes(
+    running: Served, command: str
+) -> None:
+    """As `xenroll host list --watch | head -1`, which would else never come back."""
+    where = {"XENROLL_SERVER": running.url, "XENROLL_TOKEN": running.tokens[Role.VIEWER]}
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "scheduler", *command.split(), "--watch"],
+        cwd=ROOT,
+        env={**os.environ, **where},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert watching.stdout is not None
+        assert watching.stdout.readline()
+        watching.stdout.close()
+        watching.wait(timeout=120)
+    finally:
+        watching.kill()
+        watching.wait()

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from agents.wire import Kind
+from scheduler.holds import HeldView
 from scheduler.progress import Progress, StepView, WaveView
 from scheduler.rollout import (
     GuestRecord,
@@ -55,6 +56,7 @@ def view(
         advisory="XSA-469",
         state=state,
         hold=hold,
+        holds=(HeldView(what="rollout", **hold.model_dump()),) if hold else (),
         generation=1,
         elapsed_s=125.0,
         left_s=61.0,

@@ -7,7 +7,8 @@ it, `data/xenroll/notice` below the guest's own home, as JSON:
 
 The node inherits the permissions of `data`, which is the guest's: the guest reads it, and may
 remove it. A guest that arrives somewhere has a new home without the node: then it is over. Where
-the guest stays after all, the node is removed as soon as the controller takes the notice back.
+the guest stays after all, the node is removed as soon as the controller takes the notice back, by
+the same life of the agent: what was written before a restart is left there.
 
 Nothing depends on it: what fails here is logged, left alone for a minute, and holds up no look.
 """

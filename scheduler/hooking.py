@@ -164,12 +164,14 @@ def _follow(draft: Draft, name: str, run: HookRun) -> None:
     if run.state is HookState.FAILED:
         reason = f"hook {run.stage} {_end_of(run.exit_code)}{_last_line(run)}"
         draft.put_host(name, stopped=Hold(reason=reason, since=draft.now, by=by))
+        draft.say("held", f"{name}: {reason}: resume the host, or abort it", host=name)
     elif run.stage is HookStage.AFTER_REBOOT:
         draft.put_host(name, closed=False)
         draft.say("opened", f"{name} takes guests again", host=name)
     elif run.state is HookState.NOTHING:
         reason = f"nothing to do on {name}, says hook {run.stage}{_last_line(run)}"
         draft.put_host(name, left_out=Hold(reason=reason, since=draft.now, by=by))
+        draft.say("left_out", reason, host=name)
 
 
 def again(draft: Draft, name: str) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from agents.verdict import Outcome
 from scheduler.advisory import Advisory
 from scheduler.inventory import GuestEntry, Inventory
+from scheduler.notify.event import SEVERITIES
 from scheduler.rollout import Happening
 from tests.notify_kit import notifier, say, sent, told_of
 from tests.redis_fleet import RedisFleet
@@ -31,6 +33,13 @@ def hooks() -> Iterator[Receiver]:
 @pytest.fixture
 def played(redis_client: redis.Redis) -> RedisFleet:
     return told_of(redis_client)
+
+
+def test_every_kind_that_matters_more_or_less_is_said_somewhere(repository: Path) -> None:
+    files = [one for one in (repository / "scheduler").rglob("*.py") if one.name != "event.py"]
+    text = "".join(one.read_text() for one in files)
+    of_outcomes = {one.value for one in Outcome}  # a step's end is told under its outcome
+    assert [k for k in SEVERITIES if f'"{k}"' not in text and k not in of_outcomes] == []
 
 
 def test_only_what_a_target_wants_is_sent_to_it(

@@ -15,6 +15,7 @@ from scheduler.limits import Limits
 from scheduler.outcomes import describe, stop
 from scheduler.rollout import HostRecord, HostState, RolloutState, Step, StepState, attempt_id
 from scheduler.standstill import follow
+from scheduler.waiting import DEAD
 
 
 def foreign_arrivals(draft: Draft, sight: Sight) -> str:
@@ -89,7 +90,8 @@ def _goes_on(step: Step) -> bool:
 def _not_back(step: Step, sight: Sight) -> str:
     if step.state is StepState.SETTLING and isinstance(sight.report(step.host), Report):
         return f"{describe(step)}: nobody can tell how it ended: {step.reason}"
-    return f"{step.host} has not come back from its reboot"
+    way = f"look at its console; if its power is cut: {DEAD} {step.host}"
+    return f"{step.host} has not come back from its reboot: {way}"
 
 
 def _not_taken_up(draft: Draft, step: Step, limits: Limits) -> None:

@@ -19,7 +19,7 @@ from scheduler.advisory import Advisory, Exposure, carriers, standing
 from scheduler.choice import Choice, Way, Withheld
 from scheduler.inventory import GuestEntry, Inventory
 from scheduler.livepatching import choice_of, stays_in_scope
-from scheduler.rollout import GuestRecord, HostRecord
+from scheduler.rollout import GuestRecord, HostRecord, HostState
 
 UNAFFECTED = Exposure.NOT_AFFECTED
 
@@ -47,10 +47,9 @@ class Scope:
 
     @property
     def shunned(self) -> frozenset[str]:
-        """Hosts that came back without something, or that are left out (one may still be in its
-        reboot, and in the plan for that): no guest is sent there."""
-        away = (name for name, host in self.hosts.items() if host.lacking or host.left_out)
-        return frozenset(away)
+        """Hosts that came back without something, or are left out and still in their reboot, which
+        keeps them in the plan: no guest is sent there."""
+        return frozenset(name for name, host in self.hosts.items() if host.lacking or _leaves(host))
 
     def to_reboot(self, report: Report) -> bool:
         """Whether this host has to come onto another build."""
@@ -63,6 +62,10 @@ class Scope:
         if any(standing(one, report, stays).exposure is UNAFFECTED for one in self.advisories):
             return []
         return [f"may-carry:{kind}" for kind in sorted(kinds)]
+
+
+def _leaves(host: HostRecord) -> bool:
+    return host.left_out is not None and host.state is HostState.REBOOTING
 
 
 class FleetDoubt(Exception):

@@ -8,7 +8,7 @@ steps of the new plan that have to wait for it name it in their needs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -151,7 +151,8 @@ def document_around(document: bytes, flight: InFlight, before: Mapping[str, Any]
     missing = [host for host in away if host not in known_hosts]
     if missing:
         raise FleetDoubt([f"{host} is away, and nothing is known of it" for host in missing])
-    fleet["hosts"] += [known_hosts[host] | known for host, known in away.items()]
+    rows = (known_hosts[host] | known for host, known in away.items())
+    fleet["hosts"] += [_avoiding_others(row, fleet["guests"]) for row in rows]
     halves = {name for step in flight.moves for name in _half_names(step)}
     flying = {step.guest for step in flight.moves}
     seen = {row["name"]: row for row in fleet["guests"] if row["name"] in flying}
@@ -162,6 +163,13 @@ def document_around(document: bytes, flight: InFlight, before: Mapping[str, Any]
             raise FleetDoubt([f"{step.guest} is on its way, and nothing is known of it"])
         fleet["guests"].append(row | {"host": step.host, "evacuation": "move"})
     return json.dumps(fleet).encode()
+
+
+def _avoiding_others(row: Mapping[str, Any], guests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The row of a host that is away, with the tags `not:NAME` that guests have got since then."""
+    needs = {need for guest in guests for need in guest.get("needs", ())}
+    tags = {need for need in needs if need.startswith("not:")} - {f"not:{row['name']}"}
+    return {**row, "offers": sorted({*row.get("offers", ()), *tags})} if tags else dict(row)
 
 
 def _half_names(step: Step) -> list[str]:

@@ -78,6 +78,14 @@ def test_a_host_that_is_away_is_there_empty_and_still_to_be_rebooted() -> None:
     assert said["guests"] == []
 
 
+def test_a_host_that_is_away_may_take_guests_that_avoid_others_since_then() -> None:
+    avoiding = row("web", "b", needs=["bridge:br0", "not:a", "not:c"])
+    flight = InFlight(reboots=(step(Kind.REBOOT, "c"),))
+    said = around(fleet(["a", "b"], [avoiding]), flight)
+    away = next(one for one in said["hosts"] if one["name"] == "c")
+    assert away["offers"] == ["not:a"], "and is avoided itself by those who avoid it"
+
+
 def test_what_nobody_knows_is_a_doubt_that_names_it() -> None:
     unknown = InFlight(moves=(step(Kind.MOVE, "a", "nobody", "b"),))
     with pytest.raises(FleetDoubt, match="nobody is on its way"):

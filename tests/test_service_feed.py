@@ -20,7 +20,7 @@ from scheduler.embedded import EmbeddedServer
 from scheduler.rollout import Happening
 from scheduler.service import api_events
 from scheduler.service import feed as feed_module
-from scheduler.service.access import Role
+from scheduler.service.access import TOKENS_KEY, Role
 from scheduler.service.feed import Feed, LiveEvent, order_of
 from scheduler.store import Store
 from tests.redis_fleet import RedisFleet
@@ -200,7 +200,8 @@ def test_who_follows_while_the_server_is_away_is_cut_off_and_comes_back(tmp_path
         server.stop()
 
         async def said() -> list[str]:
-            return [line async for line in api_events._lines(feed, "0-0.xsa-1", None)]
+            lines = api_events._lines(feed, "0-0.xsa-1", None, lambda: True)
+            return [line async for line in lines]
 
         assert [line[:9] for line in asyncio.run(said())] == [": follows"]
 
@@ -264,3 +265,25 @@ def test_fifty_listeners_share_one_reader(running: Served) -> None:
         finally:
             for answer in answers:
                 answer.close()
+
+
+@pytest.mark.parametrize("how", ["revoked", "over", "of another role"])
+def test_the_feed_ends_with_the_token_that_it_was_opened_with(
+    running: Served, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Who may not ask any more hears nothing more, however long ago they asked."""
+    monkeypatch.setattr(api_events, "ASKED_AGAIN_S", 0.0)
+    client, tokens = running.played.client, running.service.tokens
+    token = tokens.get(running.tokens[Role.VIEWER].split("_")[1])
+    with following(running) as told:
+        say(client, "xsa-1", "while it works")
+        assert next(told)["happening"]["text"] == "while it works"
+        if how == "revoked":
+            tokens.revoke(token.id, running.played.clock.now())
+        elif how == "over":
+            running.played.clock.time = token.expires_at
+        else:
+            changed = token.model_copy(update={"role": Role.ON_CALL})
+            client.hset(TOKENS_KEY, token.id, changed.model_dump_json())
+        say(client, "xsa-1", "afterwards")
+        assert list(told) == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -11,13 +13,15 @@ from fastapi.responses import StreamingResponse
 from redis.exceptions import RedisError
 
 from scheduler.service.feed import Feed, LiveEvent, order_of
-from scheduler.service.parts import Parts, Viewer
+from scheduler.service.parts import Parts, Still, Viewer
 from scheduler.service.problem import Problem
 from scheduler.store import NoRollout
 
 router = APIRouter(tags=["events"])
 
 RECONNECT_MS = 2000
+ASKED_AGAIN_S = 5.0
+"""How often, before it is told more, it is asked whether a listener's token still lets in."""
 
 
 def _place(
@@ -58,22 +62,32 @@ class EventStream(StreamingResponse):
 @router.get("/events", response_class=EventStream)
 async def events(
     who: Viewer,
+    still: Still,
     parts: Parts,
     place: Annotated[str | None, Depends(_place)],
     rollout: Annotated[str | None, Depends(_known)],
 ) -> EventStream:
     """Follow all rollouts, or one; comes back where it was cut off by Last-Event-ID."""
     # A proxy that keeps the answer until it is whole would keep it for ever.
-    return EventStream(_lines(parts.feed, place, rollout), headers={"X-Accel-Buffering": "no"})
+    lines = _lines(parts.feed, place, rollout, still)
+    return EventStream(lines, headers={"X-Accel-Buffering": "no"})
 
 
-async def _lines(feed: Feed, place: str | None, rollout: str | None) -> AsyncIterator[str]:
+async def _lines(
+    feed: Feed, place: str | None, rollout: str | None, still: Callable[[], bool]
+) -> AsyncIterator[str]:
     with feed.listening(rollout) as listener:
         yield f": follows\nretry: {RECONNECT_MS}\n\n"
+        asked_s = time.monotonic()
         # Whoever is cut off because the server is away comes back with the id of what they have.
         with suppress(RedisError):
-            async for event in feed.events(listener, place):
-                yield _sent(event)
+            async with aclosing(feed.events(listener, place)) as events:
+                async for event in events:
+                    if time.monotonic() - asked_s >= ASKED_AGAIN_S:
+                        if not await asyncio.to_thread(still):
+                            return
+                        asked_s = time.monotonic()
+                    yield _sent(event)
 
 
 def _sent(event: LiveEvent | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -143,7 +143,7 @@ class Feed:
 
     async def events(
         self, listener: Listener, after: str | None
-    ) -> AsyncIterator[LiveEvent | None]:
+    ) -> AsyncGenerator[LiveEvent | None, None]:
         """Events after an id, or from now on, until the service ends or the listener lags.
 
         None after a while in which nothing happened: time for a sign of life.

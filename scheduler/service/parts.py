@@ -93,6 +93,26 @@ def caller(request: Request, said: _Credentials, parts: Parts) -> Caller:
     return found
 
 
+def still(
+    request: Request, said: _Credentials, parts: Parts, who: Annotated[Caller, Depends(caller)]
+) -> Callable[[], bool]:
+    """Asks whether the caller would be let in now, too: for an answer that outlives its request.
+
+    Raises redis errors.
+    """
+
+    def asked() -> bool:
+        try:
+            return caller(request, said, parts) == who
+        except Problem:
+            return False
+
+    return asked
+
+
+Still = Annotated[Callable[[], bool], Depends(still)]
+
+
 def _bearer_of(parts: Service, text: str) -> Caller:
     """Whose token this is: one of ours, or of the identity provider. Raises Problem 401, 503."""
     now = parts.clock.now()

@@ -36,8 +36,10 @@ def tend_silent(draft: Draft, limits: Limits) -> None:
 
 
 def _for_too_long(draft: Draft, host: HostRecord, limits: Limits) -> bool:
-    if not host.silent or host.silent_since is None or host.left_out or host.expected_silent:
+    if not host.silent or host.silent_since is None or host.expected_silent:
         return False
+    if host.left_out and not any(host.name in step.hosts for step in draft.book.running()):
+        return False  # nothing hangs on it
     return draft.now - host.silent_since >= timedelta(seconds=limits.settle_limit_s)
 
 

@@ -73,8 +73,9 @@ def tend_waiting(draft: Draft) -> None:
 def _waits_for(draft: Draft) -> tuple[str, datetime | None]:
     """For whom, and since when; empty: something else can still happen."""
     hosts = [draft.host(name) for name in sorted(draft.book.hosts)]
-    silent = [one for one in hosts if one.aside and not one.left_out]
     moves = frozen_moves(draft.book)
+    ends = {name for step in moves for name in step.hosts}
+    silent = [one for one in hosts if one.aside and (one.name in ends or not one.left_out)]
     others = draft.book.unfinished - {step.id for step in moves}
     if not silent or others or any(step not in draft.book.steps for step in draft.steps):
         return "", None

@@ -27,6 +27,7 @@ from agents.monitors import Monitors
 from agents.payloads import Payloads
 from agents.settings import Settings
 from agents.stops import lately_stopped
+from agents.version import VERSION
 from agents.wire import (
     Attempt,
     Domain,
@@ -37,7 +38,6 @@ from agents.wire import (
 )
 from agents.xl_parse import Info, ParseError
 
-VERSION = "0.1.0"
 UNREADABLE = (CommandError, ParseError, FileError, JournalError, OSError, ValidationError)
 T = TypeVar("T")
 D = TypeVar("D")

@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from agents.version import VERSION
 from scheduler.cli_exit import EXIT_CODES, Exit
 from scheduler.text import plain
 
@@ -115,7 +117,18 @@ def build(command: str | None = None) -> typer.Typer:
     return app
 
 
-def _root() -> None:
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"xenroll {VERSION}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Which one it is."),
+    ] = False,
+) -> None:
     """Keeps the sub-commands sub-commands even where a part brings a single one."""
 
 

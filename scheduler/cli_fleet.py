@@ -44,6 +44,7 @@ HOSTS = (
     Column("CPUS", "cpus", wide=True),
     Column("FREE MIB", lambda row: row["memory_free_mib"] if row["reported_at"] else "-"),
     Column("OF", lambda row: row["memory_total_mib"] if row["reported_at"] else "-"),
+    Column("AGENT", "agent_version", wide=True),
     Column("AGE S", _age_s),
     Column("ROLLOUT", "rollout"),
     Column("TROUBLE", lambda row: row["trouble"] if row["reported_at"] else "never reported"),
@@ -71,7 +72,8 @@ def host_show(name: str) -> None:
 def _host_lines(seen: Row) -> list[str]:
     return [
         f"host {seen['name']}: Xen {seen['xen_version']}, build {seen['build_id']}",
-        f"boot id {seen['boot_id']}, reported {_age_s(seen)} s ago",
+        f"boot id {seen['boot_id']}, "
+        f"reported {_age_s(seen)} s ago by agent {seen['agent_version']}",
         f"memory {seen['memory_free_mib']} of {seen['memory_total_mib']} MiB free, "
         f"{seen['cpus']} CPUs",
         f"live patches applied: {', '.join(seen['livepatches']) or 'none'}",

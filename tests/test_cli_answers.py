@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -188,3 +189,10 @@ def test_what_a_program_reads_is_not_cut_to_the_width_of_a_terminal(running: Ser
     said(report, 0, PLANNED_WITH)
     forecast = over_http(running, "rollout", "forecast", COLUMNS="40")
     said(forecast, 0, "reboots: taken to last as long as planned (none has ended yet)\n")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    answer = xenroll(NO_REDIS, "--version")
+    said(answer, 0)
+    assert answer.stdout == f"xenroll {project['version']}\n"

@@ -84,6 +84,22 @@ def test_a_wide_table_has_more_columns_and_a_pipe_gets_whole_lines(running: Serv
     assert "pvh linux-6.1 x86_64" in narrow.stdout and "…" not in wide.stdout
 
 
+def test_an_upgrade_is_followed_host_by_host(running: Served) -> None:
+    played = running.played
+    newer = played.sim.report_of(played.sim.hosts["h1"]).model_copy(
+        update={"agent_version": "9.8.7\x1b[2J"}
+    )
+    played.client.set(keys.report("h1"), newer.model_dump_json())
+    versions = {
+        row["name"]: row["agent_version"]
+        for row in json.loads(over_http(running, "host", "list", "-o", "json").stdout)
+    }
+    assert versions["h1"].startswith("9.8.7") and versions["h0"] not in ("", versions["h1"])
+    wide = over_http(running, "host", "list", "-o", "wide")
+    said(wide, 0, "AGENT", "9.8.7\\x1b")
+    said(over_http(running, "host", "show", "h1"), 0, "by agent 9.8.7\\x1b")
+
+
 def test_a_hostile_guest_name_is_harmless_in_every_format(running: Served) -> None:
     played = running.played
     report = played.sim.report_of(played.sim.hosts["h0"])

@@ -84,6 +84,7 @@ def _host(fleet: FleetView, entry: HostEntry) -> HostOut:
         pool=entry.pool,
         group=entry.group,
         reported_at=report.taken_at if report else None,
+        agent_version=report.agent_version if report else "",
         xen_version=report.xen_version if report else "",
         build_id=report.build_id if report else "",
         livepatches=list(report.livepatches) if report else [],

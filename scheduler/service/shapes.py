@@ -28,6 +28,7 @@ class HostOut(BaseModel):
     pool: str
     group: str | None
     reported_at: datetime | None  # by the host's clock; null: never
+    agent_version: str  # that made the report; empty: none
     xen_version: str
     build_id: str
     livepatches: list[str]

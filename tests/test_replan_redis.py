@@ -8,6 +8,7 @@ import redis
 
 from agents.wire import Kind, Wanted
 from planner.fleet import Fleet
+from scheduler.control import Controller
 from scheduler.limits import Limits
 from scheduler.rollout import HostState, RolloutState
 from tests.make import fleet, guest, host
@@ -127,17 +128,23 @@ def test_a_host_that_falls_silent_is_planned_around_and_later_planned_in(
     assert names == Counter(list(played.sim.guests))
 
 
-def test_a_rest_that_waits_for_a_silent_host_is_planned_once_that_is_set_aside(
-    redis_client: redis.Redis,
-) -> None:
-    played = RedisFleet(redis_client, wide_fleet(), faults={"g7": "refuses"}, consents=["g7"])
+def one_silent_when_all_are_asked(client: redis.Redis) -> tuple[RedisFleet, Controller]:
+    """A rollout that is about to be planned anew, and `h5` will not answer that it looked."""
+    played = RedisFleet(client, wide_fleet(), faults={"g7": "refuses"}, consents=["g7"])
     played.begin()
     controller = played.controller()
     while played.head().state is not RolloutState.REPLANNING:
         if not played.mute and any("g7" in line for line in played.log):
-            played.mute = {"h5"}  # just before everybody is asked to look
+            played.mute = {"h5"}
         played.round(controller, step_s=1.0)
         assert len(played.log) < 500
+    return played, controller
+
+
+def test_a_rest_that_waits_for_a_silent_host_is_planned_once_that_is_set_aside(
+    redis_client: redis.Redis,
+) -> None:
+    played, controller = one_silent_when_all_are_asked(redis_client)
     while played.head().state is RolloutState.REPLANNING:
         played.round(controller)
     assert played.head().state is RolloutState.RUNNING and played.head().generation > 1
@@ -149,14 +156,7 @@ def test_a_rest_that_waits_for_a_silent_host_is_planned_once_that_is_set_aside(
 def test_looks_for_a_plan_that_a_pause_put_off_are_no_reason_to_stop_when_it_is_made(
     redis_client: redis.Redis,
 ) -> None:
-    played = RedisFleet(redis_client, wide_fleet(), faults={"g7": "refuses"}, consents=["g7"])
-    played.begin()
-    controller = played.controller()
-    while played.head().state is not RolloutState.REPLANNING:
-        if not played.mute and any("g7" in line for line in played.log):
-            played.mute = {"h5"}  # so that not every host answers
-        played.round(controller, step_s=1.0)
-        assert len(played.log) < 500
+    played, controller = one_silent_when_all_are_asked(redis_client)
     played.round(controller, step_s=1.0)
     hosts = played.store.book("xsa-1").hosts.values()
     assert [one.name for one in hosts if one.state is HostState.REBOOTING], "and is asked later"

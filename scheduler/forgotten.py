@@ -7,10 +7,16 @@ out. The host's journal has not: its agent tells of each guest that it has shut 
 
 from __future__ import annotations
 
+import re
+
 from agents.wire import Attempt, AttemptState, Kind, Report
 from scheduler.draft import Draft
 from scheduler.gate import Sight
+from scheduler.planned import BORN_DIGITS
 from scheduler.rollout import Step, StepState, attempt_id
+
+OF_A_PLAN = re.compile(rf"g\d+-[0-9a-z]{{{BORN_DIGITS}}}-\d+-a\d+")
+"""What follows the rollout in an attempt's id, as `planned.all_steps` and `attempt_id` make it."""
 
 
 def recall(draft: Draft, sight: Sight) -> None:
@@ -27,12 +33,18 @@ def _is_forgotten(draft: Draft, sight: Sight, report: Report, told: Attempt) -> 
     done = told.state is AttemptState.ENDED and told.exit_code == 0
     if told.kind is not Kind.STOP or not done or not told.guest:
         return False
-    ours = told.attempt_id.startswith(f"{draft.rollout.id}-g")
+    ours = _is_ours(draft.rollout.id, told.attempt_id)
     if not ours or told.ended_at is None or _is_known(draft, told):
         return False
     there = any(one.uuid == told.guest_uuid for one in report.domains)
     elsewhere = sight.where(told.guest) or sight.where(told.guest_uuid or told.guest)
     return not there and not elsewhere and not draft.guest(told.guest, report.host).down
+
+
+def _is_ours(rollout_id: str, attempt: str) -> bool:
+    """Whether it is of a plan's step of this rollout, and of none whose name begins like it."""
+    prefix = f"{rollout_id}-"
+    return attempt.startswith(prefix) and bool(OF_A_PLAN.fullmatch(attempt.removeprefix(prefix)))
 
 
 def _is_known(draft: Draft, told: Attempt) -> bool:

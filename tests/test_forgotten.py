@@ -52,11 +52,21 @@ def test_a_guest_that_was_shut_down_for_this_rollout_is_started_after_the_reboot
     [
         {"attempt_id": "xsa-2-g0-0000000-9-a1"},
         {"attempt_id": "xsa-1-2-g0-0000000-9-a1"},
+        {"attempt_id": "xsa-1-gold-g0-0000000-9-a1"},
+        {"attempt_id": "xsa-1-g0-g0-0000000-9-a1"},
         {"exit_code": 1},
         {"state": AttemptState.UNKNOWN},
         {"kind": Kind.MOVE},
     ],
-    ids=["another rollout", "one of a like name", "it failed", "no end is known", "a move"],
+    ids=[
+        "another rollout",
+        "one of a like name",
+        "one whose name goes on like a step",
+        "one whose name goes on like a plan",
+        "it failed",
+        "no end is known",
+        "a move",
+    ],
 )
 def test_nothing_else_that_a_host_tells_makes_a_guest_one_of_ours(other: dict[str, object]) -> None:
     sim = after_the_loss(STOPPED.model_copy(update=other))

@@ -26,21 +26,29 @@ def again_and_again(show: Callable[[], object], detached: str = DETACHED) -> Non
     At a terminal each picture replaces the one before; elsewhere a picture is printed when it
     differs. A service that is away is said once and asked again; any other refusal is raised.
     """
-    said, interrupted = "", _Interrupted()
+    interrupted = _Interrupted()
     try:
-        while not interrupted:
-            text, over = _picture(show, said)
-            if text != said:
-                _print(text)
-                said = text
-            if over or reader.gone():
-                return
-            time.sleep(EVERY_S)
+        over = _until_over(show, interrupted)
     except KeyboardInterrupt:
-        pass  # said below, as where whatever ran at that moment swallowed it
+        over = False
     finally:
         interrupted.forget()
-    print(detached, file=sys.stderr)
+    if not over:
+        print(detached, file=sys.stderr)
+
+
+def _until_over(show: Callable[[], object], interrupted: _Interrupted) -> bool:
+    """False: whatever ran when Ctrl-C was pressed swallowed it, as libraries do."""
+    said = ""
+    while not interrupted:
+        text, over = _picture(show, said)
+        if text != said:
+            _print(text)
+            said = text
+        if over or reader.gone():
+            return True
+        time.sleep(EVERY_S)
+    return False
 
 
 class _Interrupted:

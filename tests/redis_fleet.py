@@ -15,7 +15,7 @@ from scheduler.control import Controller, Parts
 from scheduler.launch import Draw, Wish, begin
 from scheduler.limits import Limits
 from scheduler.planning import plan_fleet
-from scheduler.rollout import ENDED, Rollout
+from scheduler.rollout import ENDED, Rollout, RolloutState
 from scheduler.store import Store
 from tests.sim import NEW, START, Sim, SimHost
 
@@ -164,6 +164,14 @@ class RedisFleet:
             self.round(controller)
             if self.head().state in ENDED:
                 return
+
+    def run_until_stopped(self, controller: Controller) -> None:
+        """Rounds until a doubt has stopped the rollout; it is to be one."""
+        for _ in range(200):
+            self.round(controller)
+            if self.head().state is RolloutState.STOPPED:
+                return
+        raise AssertionError("it was to stop")
 
     def head(self) -> Rollout:
         """The rollout's head as it stands in the server."""

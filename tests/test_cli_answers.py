@@ -19,8 +19,7 @@ import redis
 from agents.wire import Wanted
 from scheduler.service.access import Role
 from scheduler.show_report import PLANNED_WITH
-from tests.redis_fleet import RedisFleet
-from tests.service_kit import Served, begun, served, small_fleet
+from tests.service_kit import Served, just_begun
 from tests.test_cli_http import NO_REDIS, over_http
 from tests.test_cli_rollout import ROOT, said, xenroll
 
@@ -78,10 +77,7 @@ def answering(status: int, kind: str, body: bytes, **headers: str) -> Iterator[s
 
 @pytest.fixture
 def running(redis_client: redis.Redis) -> Iterator[Served]:
-    """A service in front of a small fleet, with a rollout that was just started."""
-    played = RedisFleet(redis_client, small_fleet())
-    begun(played)
-    with served(redis_client, played) as made:
+    with just_begun(redis_client) as made:
         yield made
 
 

@@ -9,10 +9,8 @@ import redis
 
 from agents.keys import keys
 from agents.wire import Wanted
-from scheduler.control import Controller
 from scheduler.rollout import Change, Rollout, RolloutState
 from tests.controller_kit import assert_complete, small, with_first_orders
-from tests.redis_fleet import RedisFleet
 
 
 def test_a_pause_holds_the_hosts_even_while_no_controller_runs(
@@ -54,20 +52,9 @@ def test_a_doubt_pauses_the_hosts_in_the_same_write(redis_client: redis.Redis) -
     played = small(redis_client, faults={"g1": "twice"})
     played.begin()
     controller = played.controller()
-    for _ in range(200):
-        played.round(controller)
-        if played.head().state is RolloutState.STOPPED:
-            break
+    played.run_until_stopped(controller)
     assert played.store.control(played.head().id)["wanted"] == "pause"
     assert any("two copies" in line for line in played.log)
-
-
-def until_stopped(played: RedisFleet, controller: Controller) -> None:
-    for _ in range(200):
-        played.round(controller)
-        if played.head().state is RolloutState.STOPPED:
-            return
-    raise AssertionError("it was to stop")
 
 
 def test_a_resume_said_before_the_controllers_next_round_is_not_lost(
@@ -76,7 +63,7 @@ def test_a_resume_said_before_the_controllers_next_round_is_not_lost(
     played = small(redis_client, faults={"g1": "twice"})
     played.begin()
     controller = played.controller()
-    until_stopped(played, controller)
+    played.run_until_stopped(controller)
     played.want(Wanted.RUN)
     controller.tick()
     assert any("resumed: by on-call" in line for line in played.log)
@@ -94,7 +81,7 @@ def test_an_abort_said_while_a_stop_is_being_written_stands(redis_client: redis.
         return save(before, change, wanted)
 
     controller.parts.store.save = while_it_stops  # type: ignore[method-assign]
-    until_stopped(played, controller)
+    played.run_until_stopped(controller)
     assert played.store.control(played.head().id)["wanted"] == "abort"
     controller.tick()
     assert played.head().state is RolloutState.ABORTING

@@ -12,7 +12,6 @@ import redis
 from agents.copies import Condition, Role
 from scheduler.evidence import Shown, Tried, judge
 from scheduler.evidence_look import Waits, evidence
-from scheduler.rollout import RolloutState
 from tests.make import fleet, guest, host
 from tests.redis_fleet import RedisFleet
 from tests.test_cli_rollout import said, xenroll
@@ -160,10 +159,7 @@ def test_the_command_walks_through_two_copies_that_stopped_a_rollout(
     played.store.apply_inventory(played.sim.inventory.model_dump_json(by_alias=True).encode())
     played.begin()
     controller = played.controller()
-    for _ in range(200):
-        played.round(controller)
-        if played.head().state is RolloutState.STOPPED:
-            break
+    played.run_until_stopped(controller)
     with answering(played):
         result = xenroll(redis_url, "guest", "evidence", "g1", "--apart-s", "0.2")
         alone = xenroll(redis_url, "guest", "evidence", "g2", "--apart-s", "0.2")

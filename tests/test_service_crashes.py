@@ -9,17 +9,14 @@ import redis
 
 from scheduler.service.access import Role
 from tests.redis_fleet import RedisFleet
-from tests.service_kit import REASON, Served, begun, refused, served, small_fleet
+from tests.service_kit import REASON, Served, begun, just_begun, refused, served, small_fleet
 
 RELEASE = "/classes/actions/release"
 
 
 @pytest.fixture
 def running(redis_client: redis.Redis) -> Iterator[Served]:
-    """A service in front of a small fleet, with a rollout that was just started."""
-    played = RedisFleet(redis_client, small_fleet())
-    begun(played)
-    with served(redis_client, played) as made:
+    with just_begun(redis_client) as made:
         yield made
 
 

@@ -13,18 +13,14 @@ import redis
 from scheduler.service.access import Role
 from scheduler.service.guard import LONGER_BYTES, MAX_BODY_BYTES
 from scheduler.service.paging import encode
-from tests.redis_fleet import RedisFleet
-from tests.service_kit import Served, begun, refused, served, small_fleet
+from tests.service_kit import Served, just_begun, refused
 
 WHY = {"reason": "a test of the service"}
 
 
 @pytest.fixture
 def running(redis_client: redis.Redis) -> Iterator[Served]:
-    """A service in front of a small fleet, with a rollout that was just started."""
-    played = RedisFleet(redis_client, small_fleet())
-    begun(played)
-    with served(redis_client, played) as made:
+    with just_begun(redis_client) as made:
         yield made
 
 

@@ -24,17 +24,14 @@ from scheduler.service.access import TOKENS_KEY, Role
 from scheduler.service.feed import Feed, LiveEvent, order_of
 from scheduler.store import Store
 from tests.redis_fleet import RedisFleet
-from tests.service_kit import Served, begun, served, small_fleet
+from tests.service_kit import Served, just_begun, served, small_fleet
 from tests.sim import START
 from tests.waiting import until
 
 
 @pytest.fixture
 def running(redis_client: redis.Redis) -> Iterator[Served]:
-    """A service in front of a small fleet, with a rollout that was just started."""
-    played = RedisFleet(redis_client, small_fleet())
-    begun(played)
-    with served(redis_client, played) as made:
+    with just_begun(redis_client) as made:
         yield made
 
 

@@ -13,8 +13,7 @@ from scheduler.notify.run import Notifier
 from scheduler.notify.targets import load_config
 from scheduler.rollout import Happening
 from scheduler.service.access import Role
-from tests.redis_fleet import RedisFleet
-from tests.service_kit import Served, begun, served, small_fleet
+from tests.service_kit import Served, just_begun
 from tests.sim import START
 from tests.webhook_receiver import Receiver, receiver
 
@@ -29,9 +28,7 @@ def hooks() -> Iterator[Receiver]:
 
 @pytest.fixture
 def running(redis_client: redis.Redis) -> Iterator[Served]:
-    played = RedisFleet(redis_client, small_fleet())
-    begun(played)
-    with served(redis_client, played) as made:
+    with just_begun(redis_client) as made:
         yield made
 
 

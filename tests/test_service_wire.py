@@ -11,8 +11,7 @@ import redis
 
 from agents.wire import Wanted
 from scheduler.service.access import Role
-from tests.redis_fleet import RedisFleet
-from tests.service_kit import Served, begun, served, small_fleet
+from tests.service_kit import Served, just_begun
 
 BODY = b'{"reason": "a test"}'
 HIDDEN = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -27,10 +26,7 @@ FRAMES = {
 
 @pytest.fixture
 def running(redis_client: redis.Redis) -> Iterator[Served]:
-    """A service in front of a small fleet, with a rollout that was just started."""
-    played = RedisFleet(redis_client, small_fleet())
-    begun(played)
-    with served(redis_client, played) as made:
+    with just_begun(redis_client) as made:
         yield made
 
 

@@ -11,18 +11,14 @@ from scheduler.rollout import RolloutState
 from scheduler.service.access import Role
 from scheduler.service.guard import MAX_BODY_BYTES
 from scheduler.waves import PartWish
-from tests.redis_fleet import RedisFleet
-from tests.service_kit import REASON, Served, begun, refused, served, small_fleet
+from tests.service_kit import REASON, Served, just_begun, refused
 
 WAVE, HOST = "/rollouts/xsa-1/waves/1/actions", "/rollouts/xsa-1/hosts/h1/actions"
 
 
 @pytest.fixture
 def running(redis_client: redis.Redis) -> Iterator[Served]:
-    """A service in front of a small fleet, with a rollout that was just started."""
-    played = RedisFleet(redis_client, small_fleet())
-    begun(played)
-    with served(redis_client, played) as made:
+    with just_begun(redis_client) as made:
         yield made
 
 
